@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+# A short front to Meson and Ninja: tools/build sets up and builds, tests/run tests. Each target
+# does its own set-up, missing packages included (tools/install-deps). `make help` lists them.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+MAKEFLAGS += --no-print-directory
+export BUILD
+
+.DEFAULT_GOAL := all
+.PHONY: all lab check tsan asan hostile stress bench install uninstall peers clean help
+
+all: ## build the library, the command and its programs (release, into build/release)
+	@tools/install-deps build lab
+	@tools/build release
+
+lab: all ## build, then measure threads here: a table, and a report in build/report.html
+	@$(BUILD)/release/lab/heddle lab --html $(BUILD)/report.html $(LABFLAGS)
+	@echo "The report with charts: $(abspath $(BUILD))/report.html"
+
+check: ## build every variant and run all tests
+	@tools/install-deps check
+	@tests/run
+
+tsan asan hostile: ## the tests in one build: ThreadSanitizer, AddressSanitizer, hostile scheduling
+	@tools/install-deps check
+	@tests/run --variant $@
+
+stress: ## the stress tests, twenty times as long as in `make check`
+	@tools/install-deps check
+	@HEDDLE_TEST_SCALE=$${HEDDLE_TEST_SCALE:-20} tests/run --suite stress
+
+bench: all ## the benchmark: this tree's bars, as ratios in one run
+	@bench/bars $(BUILD)/release
+
+install: ## install into PREFIX (/usr/local): make install PREFIX=DIR
+	@tools/install-deps build lab
+	@PREFIX='$(abspath $(PREFIX))' tools/build release
+	@meson install --no-rebuild --quiet -C $(BUILD)/release
+	@if [ "$$(id -u)" = 0 ] && [ -z "$(DESTDIR)" ]; then ldconfig; fi
+	@echo "installed into $(DESTDIR)$(abspath $(PREFIX))"
+
+uninstall: ## remove what `make install` put there
+	@ninja --quiet -C $(BUILD)/release uninstall
+
+peers: ## install the peers that the lab can measure too: Boost.Fiber, oneTBB, Go
+	@tools/install-deps peers
+	@[ ! -d $(BUILD)/release ] || meson setup --reconfigure $(BUILD)/release >/dev/null
+
+clean: ## remove build/
+	@rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z ]*\):[^#]*## /\1|/p' Makefile | \
+		awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'

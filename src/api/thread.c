@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads: checks the arguments and calls down. */
+#include <heddle/thread.h>
+
+#include "api/options.h"
+#include "base/check.h"
+#include "sched/worker.h"
+
+void hd_cpuset_add(hd_cpuset *set, unsigned cpu) {
+    HD__CHECK(cpu < HD_CPU_MAX, "hd_cpuset_add: CPU %u is not below HD_CPU_MAX (%d)", cpu,
+              HD_CPU_MAX);
+    set->bits[cpu / 64] |= (uint64_t)1 << (cpu % 64);
+}
+
+bool hd_cpuset_has(const hd_cpuset *set, unsigned cpu) {
+    return cpu < HD_CPU_MAX && (set->bits[cpu / 64] >> (cpu % 64) & 1);
+}
+
+static HD__NOINLINE int spawn_with(hd_thread **out, const struct hd_attr *attr, hd_fn fn,
+                                   void *arg) {
+    struct hd_attr own = {.size = 0};
+    int err = hd__options_copy(&own, sizeof own, attr, attr->size);
+    return err ? err : hd__sched_spawn(out, &own, fn, arg);
+}
+
+int hd_spawn(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void *arg) {
+    HD__CHECK(fn != NULL, "hd_spawn: fn is NULL; pass the function to run");
+    if (HD__UNLIKELY(attr != NULL)) return spawn_with(out, attr, fn, arg);
+    return hd__sched_spawn(out, NULL, fn, arg);
+}
+
+int hd_join(hd_thread *t, void **result) {
+    HD__CHECK(t != NULL, "hd_join: t is NULL");
+    return hd__sched_join(t, result, HD_FOREVER, __builtin_return_address(0));
+}
+
+int hd_join_until(hd_thread *t, void **result, uint64_t deadline_ns) {
+    HD__CHECK(t != NULL, "hd_join_until: t is NULL");
+    return hd__sched_join(t, result, deadline_ns, __builtin_return_address(0));
+}
+
+void hd_detach(hd_thread *t) {
+    HD__CHECK(t != NULL, "hd_detach: t is NULL");
+    hd__sched_detach(t);
+}
+
+int hd_interrupt(hd_thread *t) {
+    HD__CHECK(t != NULL, "hd_interrupt: t is NULL");
+    hd__wait_interrupt(t);
+    return 0;
+}
+
+hd_thread *hd_self(void) {
+    struct hd__worker *w = hd__worker_get();
+    return w ? w->current : NULL;
+}
+
+void hd_yield(void) {
+    hd__sched_yield();
+}
+
+uint64_t hd_thread_id(const hd_thread *t) {
+    return t->id;
+}
+
+const char *hd_thread_name(const hd_thread *t) {
+    return t->ext ? t->ext->name : "";
+}
+
+size_t hd_stack_min(void) {
+    return hd__stack_size_min();
+}
+
+int hd_stack_usage(struct hd_stack_usage *out) {
+    hd_thread *t = hd_self();
+    if (!t) return -EINVAL;
+    bool painted = hd__thread_flags(t) & HD__THREAD_PAINTED;
+    out->size = t->stack->size;
+    out->high_water = hd__stack_high_water(t->stack, painted, &out->exact);
+    return 0;
+}

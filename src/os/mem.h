@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory from the kernel and from the C library. Every call that can fail passes the fault seam
+ * (os/fault.h). Sizes and addresses of mappings are multiples of the page size. */
+#ifndef HD_SRC_OS_MEM_H
+#define HD_SRC_OS_MEM_H
+
+#include "base/base.h"
+
+/* The size of a page; cheap after the first call. */
+size_t hd__os_page_size(void);
+
+/* Maps `bytes` of zeroed private memory without reserving swap for it. NULL: no memory, no address
+ * space, or no mapping left. */
+void *hd__os_map(size_t bytes);
+void hd__os_unmap(void *addr, size_t bytes);
+
+/* Makes accesses to the range fault, without a mapping of its own (Linux 6.13 and later). 0, or
+ * -EINVAL where the kernel cannot, -ENOMEM. Not undone by hd__os_discard(). */
+int hd__os_guard(void *addr, size_t bytes);
+/* The same for n ranges that are `stride` bytes apart, the first at `first`, with as few system
+ * calls as the kernel allows. Ranges already guarded may be guarded again. */
+int hd__os_guard_many(void *first, size_t bytes, size_t stride, size_t n);
+/* The same with page protection, at the cost of a mapping or two. 0 or -ENOMEM. */
+int hd__os_protect_none(void *addr, size_t bytes);
+
+/* Gives the pages of the range back; they read as zero afterwards. 0 or -errno. */
+int hd__os_discard(void *addr, size_t bytes);
+/* Keeps huge pages away from the range, so that touching one page costs one page. 0 or -errno;
+ * -EINVAL where the kernel has no huge pages, which is as good. */
+int hd__os_nohuge(void *addr, size_t bytes);
+
+/* How many bytes at the upper end of the range begin with the lowest page that is in memory; 0 if
+ * none is, or if the kernel does not say. */
+size_t hd__os_resident_from(void *addr, size_t bytes);
+
+/* malloc, calloc, free, behind the seam. NULL: no memory. free(NULL) is harmless. */
+void *hd__os_alloc(size_t bytes);
+void *hd__os_calloc(size_t n, size_t bytes);
+/* `align` is a power of two and a multiple of sizeof(void *). Not zeroed. Freed by hd__os_free. */
+void *hd__os_alloc_aligned(size_t align, size_t bytes);
+void hd__os_free(void *p);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The contended side of hd__spin (base/spin.h). */
+#include "base/spin.h"
+
+#include "arch/arch.h"
+
+#include <sched.h>
+#include <time.h>
+
+/* Sections are tens of nanoseconds long, and a pause is 10 to 50: a holder that runs is done well
+ * within the looks of one round. After that it is most likely descheduled; yielding helps if it
+ * waits for our CPU, sleeping if it waits for another. */
+enum { LOOKS_PER_ROUND = 64, YIELDS = 8, SLEEP_NS = 50000 };
+
+void hd__spin_slow(hd__spin *s) {
+    for (unsigned round = 0;; round++) {
+        for (unsigned look = 0; look < LOOKS_PER_ROUND; look++) {
+            if (hd__spin_trylock(s)) {
+                return;
+            }
+            hd__cpu_relax();
+        }
+        if (round < YIELDS) {
+            sched_yield();
+        } else {
+            struct timespec nap = { .tv_sec = 0, .tv_nsec = SLEEP_NS };
+            nanosleep(&nap, NULL);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* When nothing can run any more and nothing can change that.
+ *
+ * Certain only if no kernel thread of the process is left that could still act: every worker is
+ * parked with no timer armed, and every other kernel thread waits on one of our objects without a
+ * deadline. So the kernel is asked how many threads the process has. A program with threads of its
+ * own that do other things is never reported, since one of them could still post a semaphore. */
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "os/cpu.h"
+#include "sched/worker.h"
+
+/* TSan runs a kernel thread of its own. */
+#ifdef HD__TSAN
+enum { TOOL_KTHREADS = 1 };
+#else
+enum { TOOL_KTHREADS = 0 };
+#endif
+
+static void print_thread(hd_thread *t, void *arg) {
+    unsigned long long *n = arg;
+    if (!(atomic_load_explicit(&t->park, memory_order_acquire) & HD__PARK_WAITING)) return;
+    const struct hd__wait *w = t->wait;
+    Dl_info info = {.dli_sname = NULL};
+    if (w->site) dladdr(w->site, &info);
+    hd__print_fd2("  thread %llu '%s' waits for %s", (unsigned long long)t->id, hd_thread_name(t),
+                  w->what);
+    if (w->object) hd__print_fd2(" %p", w->object);
+    if (info.dli_sname)
+        hd__print_fd2(", in %s+0x%zx (%s)", info.dli_sname,
+                      (size_t)((const char *)w->site - (const char *)info.dli_saddr),
+                      info.dli_fname);
+    else if (w->site)
+        hd__print_fd2(", at %p (%s+0x%zx)", w->site, info.dli_fname ? info.dli_fname : "?",
+                      (size_t)((const char *)w->site - (const char *)info.dli_fbase));
+    hd__print_fd2("\n");
+    ++*n;
+}
+
+void hd__deadlock_check(void) {
+    static _Atomic bool reported;
+    if (hd__rt.deadlock == HD_DEADLOCK_IGNORE) return;
+    int kthreads = hd__os_kthread_count();
+    unsigned foreign = atomic_load_explicit(&hd__rt.foreign_parked, memory_order_seq_cst);
+    if (kthreads < 0 || (unsigned)kthreads != hd__rt.worker_count + foreign + TOOL_KTHREADS) return;
+    unsigned long long waiting = 0;
+    if (hd__rt.deadlock == HD_DEADLOCK_REPORT && atomic_exchange(&reported, true)) return;
+    hd__print_fd2("heddle: deadlock: no thread can run, and nothing is left that could wake one. "
+                  "The threads:\n");
+    hd__thread_each(print_thread, &waiting);
+    if (foreign) hd__print_fd2("  and %u kernel threads of the host program\n", foreign);
+    hd__print_fd2("heddle: %llu threads wait. Look up addresses with addr2line -e FILE OFFSET; "
+                  "hd_config.deadlock changes what happens here\n", waiting);
+    if (hd__rt.deadlock == HD_DEADLOCK_ABORT) abort();
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* The run queue of one worker: two bounded rings under one lock.
+ *
+ *   lifo   Threads that were spawned, or just woken, here: the owner takes the newest. Fork-join
+ *          programs so run depth-first, and their memory stays a few stacks a level, where
+ *          first-in first-out order grows with the breadth of the tree.
+ *   fifo   Threads that yielded, whose timers expired, that were injected from outside, or that
+ *          were woken and then overtaken by another wake-up: the owner takes the oldest.
+ *
+ * The owner prefers lifo, but every HD__POLL_TICK-th dispatch serves fifo, so that whatever is
+ * there waits for a bounded number of dispatches; and once a millisecond the oldest of lifo gets
+ * its turn (sched.c). By count, the latter would break the depth-first order: each old thread
+ * that is begun early opens another subtree. Thieves take from fifo and from lifo's old end, where
+ * a fork-join program keeps its largest pieces.
+ *
+ * A spinlock guards the rings. Rejected: Chase and Lev's deque, which saves the owner's push an
+ * atomic but needs a full fence in each take, offers one end to the owner, and cannot take a
+ * batch; and a ring with a compare-and-swap head (Go), first-in first-out only. An uncontended
+ * exchange costs 2 ns, as much as those fences. And the lock orders more than the rings: an idle
+ * worker that looks into every queue under its lock before it sleeps cannot miss a push (idle.c),
+ * so that a push needs no fence of its own.
+ *
+ * The positions are atomic only so that others may look without the lock; the look is a hint.
+ * The owner alone puts, so its own look at an empty ring is exact. */
+#ifndef HD__SCHED_RUNQ_H
+#define HD__SCHED_RUNQ_H
+
+#include "base/spin.h"
+#include "thread/thread.h"
+
+#ifdef HD_HOSTILE
+enum { HD__RING_SIZE = 2 };
+#else
+enum { HD__RING_SIZE = 1024 };
+#endif
+enum { HD__RING_MASK = HD__RING_SIZE - 1 };
+_Static_assert((HD__RING_SIZE & HD__RING_MASK) == 0, "the size of a ring is a power of two");
+
+struct hd__ring {
+    _Atomic uint32_t head; /* position of the front */
+    _Atomic uint32_t tail; /* one behind the back */
+    hd_thread *slot[HD__RING_SIZE];
+};
+
+struct hd__runq {
+    HD__ALIGNED(HD__CACHE_LINE) hd__spin lock;
+    struct hd__ring lifo; /* front: newest */
+    struct hd__ring fifo; /* front: oldest */
+};
+
+static inline uint32_t hd__ring_head(struct hd__ring *r) {
+    return atomic_load_explicit(&r->head, memory_order_relaxed);
+}
+
+static inline uint32_t hd__ring_tail(struct hd__ring *r) {
+    return atomic_load_explicit(&r->tail, memory_order_relaxed);
+}
+
+/* How many threads are in it: exact under the lock, a hint otherwise. */
+static inline uint32_t hd__ring_count(struct hd__ring *r) {
+    return hd__ring_tail(r) - hd__ring_head(r);
+}
+
+static inline uint32_t hd__runq_count(struct hd__runq *q) {
+    return hd__ring_count(&q->lifo) + hd__ring_count(&q->fifo);
+}
+
+/* Who is at the front, if anybody is. Under the lock, or by the owner of a lifo ring. */
+static inline hd_thread *hd__ring_front(struct hd__ring *r) {
+    return r->slot[hd__ring_head(r) & HD__RING_MASK];
+}
+
+/* The four below: lock held; room or content is the caller's care. */
+static inline void hd__ring_put_front(struct hd__ring *r, hd_thread *t) {
+    uint32_t head = hd__ring_head(r) - 1;
+    r->slot[head & HD__RING_MASK] = t;
+    atomic_store_explicit(&r->head, head, memory_order_relaxed);
+}
+
+static inline void hd__ring_put_back(struct hd__ring *r, hd_thread *t) {
+    uint32_t tail = hd__ring_tail(r);
+    r->slot[tail & HD__RING_MASK] = t;
+    atomic_store_explicit(&r->tail, tail + 1, memory_order_relaxed);
+}
+
+static inline hd_thread *hd__ring_take_front(struct hd__ring *r) {
+    uint32_t head = hd__ring_head(r);
+    atomic_store_explicit(&r->head, head + 1, memory_order_relaxed);
+    return r->slot[head & HD__RING_MASK];
+}
+
+static inline hd_thread *hd__ring_take_back(struct hd__ring *r) {
+    uint32_t tail = hd__ring_tail(r) - 1;
+    atomic_store_explicit(&r->tail, tail, memory_order_relaxed);
+    return r->slot[tail & HD__RING_MASK];
+}
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* The runtime's life: OFF -> STARTING -> ON -> STOPPING -> OFF.
+ *
+ * Draining. hd_run() and hd_stop() wait until no joinable thread lives. Each worker counts the
+ * joinable threads that it spawned and ended, alone and without atomics. Summing all `ended`
+ * first and all `spawned` after: let T be the moment between. The first sum is at most what had
+ * ended by T, the second at least what was spawned by T, and never have more ended than were
+ * spawned; so if the sums are equal, none lived at T. The look is taken again by whoever ends a
+ * thread while somebody drains, by each worker on its fairness tick and before it parks: the
+ * drainer sets `draining` and then takes the idle lock, the parker takes it and then looks. */
+#include "sched/runtime.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "arch/arch.h"
+#include "base/check.h"
+#include "os/cpu.h"
+#include "os/mem.h"
+#include "os/signal.h"
+#include "os/slack.h"
+#include "sched/overflow.h"
+#include "sched/worker.h"
+
+/* ---- Draining ---- */
+
+static uint64_t sum(bool ended) {
+    uint64_t total = atomic_load_explicit(ended ? &hd__rt.foreign_ended : &hd__rt.foreign_spawned,
+                                          memory_order_acquire);
+    for (unsigned i = 0; i < hd__rt.worker_count; i++) {
+        struct hd__worker *w = &hd__rt.workers[i];
+        total += atomic_load_explicit(ended ? &w->ended : &w->spawned, memory_order_acquire);
+    }
+    return total;
+}
+
+bool hd__runtime_drained(void) {
+    uint64_t ended = sum(true); /* its loads acquire: the second sum comes after */
+    return ended == sum(false);
+}
+
+void hd__runtime_check_drain(void) {
+    if (!hd__runtime_drained()) return;
+    hd__spin_lock(&hd__rt.drain_lock);
+    struct hd__wait *w = hd__waitq_pop_front(&hd__rt.drain_waiters);
+    bool won = w && hd__wait_claim(w);
+    hd__spin_unlock(&hd__rt.drain_lock);
+    if (won) hd__wait_wake(w);
+}
+
+static void drain(void) {
+    atomic_store_explicit(&hd__rt.draining, true, memory_order_seq_cst);
+    hd__spin_lock(&hd__rt.idle_lock);
+    hd__spin_unlock(&hd__rt.idle_lock);
+    while (!hd__runtime_drained()) {
+        struct hd__wait w;
+        hd__wait_init(&w, "the end of all joinable threads", NULL, NULL);
+        hd__spin_lock(&hd__rt.drain_lock);
+        hd__waitq_push_back(&hd__rt.drain_waiters, &w);
+        if (hd__runtime_drained()) {
+            hd__waitq_remove(&hd__rt.drain_waiters, &w);
+            hd__spin_unlock(&hd__rt.drain_lock);
+            break;
+        }
+        hd__wait_park(&w, &hd__rt.drain_lock, HD_FOREVER, HD__WAIT_UNINTERRUPTIBLE);
+    }
+}
+
+/* ---- Workers and carriers ---- */
+
+static void worker_init(struct hd__worker *w, unsigned index) {
+    w->index = index;
+    w->random = index * 0x9e3779b97f4a7c15u + 1;
+    hd__timers_init(&w->timers);
+    w->affinity = hd__rt.allowed;
+    unsigned nth = 0, count = hd__os_cpus_count(&hd__rt.allowed);
+    for (unsigned cpu = 0; cpu < HD_CPU_MAX; cpu++) {
+        if (!hd_cpuset_has(&hd__rt.allowed, cpu)) continue;
+        w->cpu = cpu;
+        if (nth++ == index % count) break;
+    }
+}
+
+/* Runs worker w on this kernel thread until the runtime stops. */
+static void carry(struct hd__worker *w, struct hd__os_altstack *alt) {
+    if (hd__rt.bind_workers) {
+        hd_cpuset own = {{0}};
+        hd_cpuset_add(&own, w->cpu);
+        if (hd__os_cpus_set(&own) == 0) w->affinity = own;
+    }
+    hd__ctx_adopt(&w->loop);
+    hd__worker_self = w;
+    hd__sched_loop(w);
+    hd__worker_self = NULL;
+    hd__stack_cache_drain(&w->stacks, hd__rt.stack_class);
+    hd__os_altstack_finish(alt);
+}
+
+static void carrier_main(void *arg) {
+    struct hd__worker *w = arg;
+    struct hd__os_altstack alt;
+    /* Without an alternate stack an overflow still ends the process, only without our line. */
+    hd__os_altstack_init(&alt);
+    hd__os_timer_slack(1);
+    carry(w, &alt);
+}
+
+static void stop_workers(void) {
+    atomic_store_explicit(&hd__rt.stopping, true, memory_order_seq_cst);
+    hd__idle_wake_all();
+}
+
+static void join_carriers(void) {
+    for (unsigned i = 0; i < hd__rt.worker_count; i++) {
+        struct hd__worker *w = &hd__rt.workers[i];
+        if (w->started) hd__os_kthread_join(&w->kthread);
+    }
+}
+
+/* ---- Start and stop ---- */
+
+static bool claim_process(void) {
+    int off = HD__RT_OFF;
+    return atomic_compare_exchange_strong(&hd__rt.state, &off, HD__RT_STARTING);
+}
+
+/* Gives everything back; the carriers are gone. */
+static void tear_down(void) {
+    hd__thread_release_all();
+    hd__stack_release_all();
+    hd__overflow_finish();
+    hd__os_free(hd__rt.workers);
+    hd__rt.workers = NULL;
+    hd__rt.worker_count = 0;
+    atomic_store(&hd__rt.state, HD__RT_OFF);
+}
+
+static void reset(const struct hd_config *cfg) {
+    hd__rt.worker_count = cfg->workers;
+    hd__rt.stack_size = cfg->stack_size;
+    hd__rt.stack_class = (uint8_t)hd__stack_class(cfg->stack_size);
+    hd__rt.bind_workers = cfg->bind_workers != 0;
+    hd__rt.deadlock = cfg->deadlock;
+    hd__rt.spin_ns = cfg->spin_us == HD_SPIN_NONE ? 0 : cfg->spin_us * 1000ull;
+    hd__rt.idle_list = NULL;
+    hd__rt.keeper = NULL;
+    hd__rt.drain_waiters = (struct hd__waitq){NULL, NULL};
+    atomic_store(&hd__rt.stopping, false);
+    atomic_store(&hd__rt.draining, false);
+    atomic_store(&hd__rt.idle, 0);
+    atomic_store(&hd__rt.keeper_deadline_ns, HD_FOREVER);
+    atomic_store(&hd__rt.foreign_spawned, 0);
+    atomic_store(&hd__rt.foreign_ended, 0);
+    atomic_store(&hd__rt.id_blocks, 1);
+    hd__rt.injected.head = hd__rt.injected.tail = NULL;
+    atomic_store(&hd__rt.injected.count, 0);
+}
+
+/* Brings everything up but the carriers. */
+static int set_up(const struct hd_config *cfg) {
+    int err = hd__os_cpus_allowed(&hd__rt.allowed);
+    if (err < 0) return err;
+    reset(cfg);
+    size_t bytes = cfg->workers * sizeof(struct hd__worker);
+    hd__rt.workers = hd__os_alloc_aligned(HD__CACHE_LINE, bytes);
+    if (!hd__rt.workers) return -ENOMEM;
+    memset(hd__rt.workers, 0, bytes);
+    for (unsigned i = 0; i < cfg->workers; i++) worker_init(&hd__rt.workers[i], i);
+    /* Twice: a stack that its ended thread has not left yet counts as cached. */
+    hd__stack_set_workers(2 * cfg->workers);
+    err = hd__overflow_init();
+    if (err) {
+        hd__os_free(hd__rt.workers);
+        hd__rt.workers = NULL;
+        hd__stack_release_all();
+        return err;
+    }
+    hd__arch_fp_capture();
+    return 0;
+}
+
+/* Starts the carriers of workers from `first` on; on failure those that run are stopped. */
+static int start_carriers(unsigned first) {
+    for (unsigned i = first; i < hd__rt.worker_count; i++) {
+        struct hd__worker *w = &hd__rt.workers[i];
+        char name[16];
+        hd__format(name, sizeof name, "heddle/%u", i);
+        int err = hd__os_kthread_create(name, carrier_main, w, &w->kthread);
+        if (err) {
+            stop_workers();
+            join_carriers();
+            return err;
+        }
+        w->started = true;
+    }
+    return 0;
+}
+
+static int bring_up(const struct hd_config *cfg, unsigned first) {
+    if (!claim_process()) return -EBUSY;
+    int err = set_up(cfg);
+    if (err) {
+        atomic_store(&hd__rt.state, HD__RT_OFF);
+        return err;
+    }
+    hd__rt.embedded = first == 0;
+    err = start_carriers(first);
+    if (err) tear_down();
+    return err;
+}
+
+struct main_call {
+    int (*fn)(void *);
+    void *arg;
+    int result;
+};
+
+static void *main_thread(void *arg) {
+    struct main_call *call = arg;
+    call->result = call->fn(call->arg);
+    drain();
+    stop_workers();
+    return NULL;
+}
+
+int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
+    int err = bring_up(cfg, 1);
+    if (err) return err;
+    struct main_call call = {fn, arg, 0};
+    struct hd__worker *w = &hd__rt.workers[0];
+    hd_cpuset before = hd__rt.allowed;
+    struct hd__os_altstack alt;
+    hd__os_altstack_init(&alt);
+    uint64_t slack_ns = hd__os_timer_slack(1);
+    atomic_store(&hd__rt.state, HD__RT_ON);
+    struct hd_attr attr = {.size = sizeof attr, .name = "main"};
+    err = hd__sched_spawn(NULL, &attr, main_thread, &call);
+    if (err) {
+        stop_workers();
+        hd__os_altstack_finish(&alt);
+    } else {
+        carry(w, &alt);
+    }
+    hd__os_timer_slack(slack_ns);
+    if (memcmp(&w->affinity, &before, sizeof before) != 0) hd__os_cpus_set(&before);
+    atomic_store(&hd__rt.state, HD__RT_STOPPING);
+    join_carriers();
+    tear_down();
+    return err ? err : call.result;
+}
+
+int hd__runtime_start(const struct hd_config *cfg) {
+    int err = bring_up(cfg, 0);
+    if (!err) atomic_store_explicit(&hd__rt.state, HD__RT_ON, memory_order_release);
+    return err;
+}
+
+int hd__runtime_stop(void) {
+    if (hd__worker_get()) return -EDEADLK;
+    int on = HD__RT_ON;
+    if (!hd__rt.embedded || atomic_load(&hd__rt.state) != on) return -EINVAL;
+    drain();
+    if (!atomic_compare_exchange_strong(&hd__rt.state, &on, HD__RT_STOPPING)) return -EINVAL;
+    stop_workers();
+    join_carriers();
+    tear_down();
+    return 0;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* Spawning, ending, joining; the idea is in dispatch.h. */
+#include "sched/dispatch.h"
+#include "thread/tls.h"
+
+static void thread_entry(void *pass, void *arg);
+
+/* Gives a fresh thread its stack; one is reserved for it, so this cannot fail. */
+void hd__sched_bind_stack(struct hd__worker *w, hd_thread *t) {
+    uint32_t flags = hd__thread_flags(t);
+    struct hd__stack *s =
+        hd__stack_get(flags & HD__THREAD_OWN_CLASS ? NULL : &w->stacks, t->stack_class);
+    if (HD__UNLIKELY(flags & HD__THREAD_PAINTED)) hd__stack_paint(s);
+    t->stack = s;
+    hd__ctx_make(&t->ctx, s, thread_entry, t);
+}
+
+/* ---- Spawning ---- */
+
+static int take_credit(struct hd__worker *w, uint8_t klass) {
+    if (HD__LIKELY(w && klass == hd__rt.stack_class)) {
+        if (HD__LIKELY(w->credits != 0)) {
+            w->credits--;
+            return 0;
+        }
+        if (hd__stack_reserve(klass, HD__CREDIT_BATCH) == 0) {
+            w->credits = HD__CREDIT_BATCH - 1;
+            return 0;
+        }
+    }
+    return hd__stack_reserve(klass, 1);
+}
+
+static inline void give_credit(struct hd__worker *w, uint8_t klass) {
+    if (HD__LIKELY(w && klass == hd__rt.stack_class)) {
+        if (HD__LIKELY(++w->credits < 4 * HD__CREDIT_BATCH)) return;
+        w->credits -= 2 * HD__CREDIT_BATCH;
+        hd__stack_unreserve(klass, 2 * HD__CREDIT_BATCH);
+    } else {
+        hd__stack_unreserve(klass, 1);
+    }
+}
+
+enum { ID_BLOCK = 4096 };
+
+static HD__NOINLINE void next_ids(struct hd__worker *w) {
+    w->next_id = atomic_fetch_add_explicit(&hd__rt.id_blocks, ID_BLOCK, memory_order_relaxed);
+    w->last_id = w->next_id + ID_BLOCK;
+}
+
+static inline void count_one(_Atomic uint64_t *counter) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+/* The parts of a spawn that can fail or that few threads need; on failure nothing is left. */
+static HD__NOINLINE int outfit(struct hd__worker *w, hd_thread *t, const struct hd_attr *attr) {
+    int err = 0;
+    if (attr) err = hd__thread_apply_attr(t, attr, &hd__rt.allowed, hd__rt.stack_size);
+    if (err == 0) err = take_credit(w, t->stack_class);
+    if (err) hd__thread_give(w ? &w->threads : NULL, t);
+    return err;
+}
+
+static HD__NOINLINE int spawn_foreign(hd_thread **out, const struct hd_attr *attr, hd_fn fn,
+                                      void *arg) {
+    if (atomic_load_explicit(&hd__rt.state, memory_order_acquire) != HD__RT_ON) return -EAGAIN;
+    hd_thread *t = hd__thread_take(NULL);
+    if (!t) return -ENOMEM;
+    hd__thread_init(t, out ? HD__THREAD_JOINABLE : 0, hd__rt.stack_class);
+    int err = outfit(NULL, t, attr);
+    if (err) return err;
+    t->fn = fn;
+    t->arg = arg;
+    t->id = atomic_fetch_add_explicit(&hd__rt.id_blocks, 1, memory_order_relaxed);
+    if (out) {
+        atomic_fetch_add_explicit(&hd__rt.foreign_spawned, 1, memory_order_relaxed);
+        *out = t;
+    }
+    hd__sched_ready(t);
+    return 0;
+}
+
+int hd__sched_spawn(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void *arg) {
+    struct hd__worker *w = hd__worker_get();
+    if (HD__UNLIKELY(!w)) return spawn_foreign(out, attr, fn, arg);
+    hd_thread *t = hd__thread_take(&w->threads);
+    if (HD__UNLIKELY(!t)) return -ENOMEM;
+    hd__thread_init(t, out ? HD__THREAD_JOINABLE : 0, hd__rt.stack_class);
+    if (HD__LIKELY(!attr && w->credits)) {
+        w->credits--;
+    } else {
+        int err = outfit(w, t, attr);
+        if (err) return err;
+    }
+    t->fn = fn;
+    t->arg = arg;
+    if (HD__UNLIKELY(w->next_id == w->last_id)) next_ids(w);
+    t->id = w->next_id++;
+    if (out) {
+        count_one(&w->spawned);
+        *out = t;
+    }
+    if (HD__UNLIKELY(hd__thread_flags(t) & HD__THREAD_PINNED))
+        hd__sched_place(t);
+    else
+        ready_spawned(w, t);
+    hd__sched_hostile_point();
+    return 0;
+}
+
+/* ---- Ending ---- */
+
+static inline void count_ended(struct hd__worker *w) {
+    if (HD__LIKELY(w != NULL))
+        count_one(&w->ended);
+    else
+        atomic_fetch_add_explicit(&hd__rt.foreign_ended, 1, memory_order_relaxed);
+    if (HD__UNLIKELY(atomic_load_explicit(&hd__rt.draining, memory_order_relaxed)))
+        hd__runtime_check_drain();
+}
+
+/* Publishes t's end and returns the party that waited for it, already claimed, or NULL. t may be
+ * gone afterwards. */
+static inline hd_thread *publish_end(struct hd__worker *w, hd_thread *t) {
+    if (!(hd__thread_flags(t) & HD__THREAD_JOINABLE)) {
+        hd__thread_give(&w->threads, t);
+        return NULL;
+    }
+    hd__spin_lock(&t->lock);
+    if (t->detached) {
+        /* hd_detach() has counted it. */
+        hd__spin_unlock(&t->lock);
+        hd__thread_give(&w->threads, t);
+        return NULL;
+    }
+    hd_thread *woken = NULL;
+    struct hd__wait *joiner = t->joiner;
+    if (joiner) {
+        hd_thread *party = joiner->party;
+        joiner->queued = false;
+        t->joiner = NULL;
+        if (hd__wait_claim_as(party, HD__PARK_NOTIFIED)) woken = party;
+    }
+    atomic_store_explicit(&t->ended, 1, memory_order_release);
+    hd__spin_unlock(&t->lock);
+    count_ended(w);
+    return woken;
+}
+
+/* Whether `next` can run on the stack that an ended thread leaves. */
+static inline bool can_adopt(const hd_thread *next, const struct hd__stack *s) {
+#ifdef HD__ANNOTATED
+    return false; /* the tools tell contexts apart: each thread gets one of its own */
+#endif
+    return !next->stack && next->stack_class == s->klass &&
+           !(hd__thread_flags(next) & (HD__THREAD_PINNED | HD__THREAD_PAINTED));
+}
+
+/* Runs threads one after another on this stack, as long as fresh ones follow ended ones; returns
+ * the worker to leave from, with *next the context's thread to leave to (NULL: the loop). */
+static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *stack,
+                                      struct hd__context *dying, hd_thread **next_out) {
+    for (;;) {
+        hd_thread *t = w->current;
+        t->arg = t->fn(t->arg);
+        hd__sched_hostile_point();
+        if (HD__UNLIKELY(t->tls != NULL)) hd__tls_finish(t);
+        w = hd__worker_get();
+#ifdef HD__ANNOTATED
+        *dying = t->ctx; /* the descriptor may be gone when this context ends */
+#else
+        (void)dying;
+#endif
+        hd_thread *next = publish_end(w, t);
+        if (HD__UNLIKELY(next && (hd__thread_flags(next) &
+                                  (HD__THREAD_PINNED | HD__THREAD_FOREIGN)))) {
+            hd__wait_wake_party(next);
+            next = NULL;
+        }
+        if (!next) {
+            next = next_direct(w);
+        } else if (HD__UNLIKELY(++w->tick % HD__POLL_TICK == 0)) {
+            hd__sched_ready(next);
+            next = NULL;
+        }
+        give_credit(w, (uint8_t)stack->klass);
+        if (!next || w->affine || !can_adopt(next, stack)) {
+            *next_out = next;
+            return w;
+        }
+        next->stack = stack;
+        w->current = next;
+    }
+}
+
+/* The first function on every thread's stack. */
+static void thread_entry(void *pass, void *arg) {
+    struct hd__worker *w = pass;
+    hd_thread *first = arg, *next;
+    struct hd__stack *stack = first->stack;
+    struct hd__context dying;
+    settle_parked(w);
+    w = run_threads(w, stack, &dying, &next);
+    w->post_kind = HD__POST_STACK;
+    w->post = stack;
+    struct hd__context *to = &w->loop;
+    if (next) {
+        prepare(w, next);
+        to = &next->ctx;
+    } else {
+        w->current = NULL;
+    }
+    hd__ctx_jump(&dying, to, w);
+}
+
+/* ---- Joining ---- */
+
+/* t has ended: takes its result and frees it. The ending thread's last access is the release of
+ * its lock. */
+static inline void reap(hd_thread *t, void **result) {
+    while (HD__UNLIKELY(atomic_load_explicit(&t->lock.word, memory_order_acquire) != 0))
+        hd__cpu_relax();
+    if (result) *result = t->arg;
+    struct hd__worker *w = hd__worker_get();
+    hd__thread_give(w ? &w->threads : NULL, t);
+}
+
+/* If t is the newest thread here and has not begun, as in fork-join programs, takes it out of the
+ * run queue. Only the owner touches lifo's front, so the look at the slot needs no lock and t is
+ * still there under the lock unless thieves have emptied the ring. */
+static inline bool take_newest(struct hd__worker *w, hd_thread *t) {
+    struct hd__ring *lifo = &w->runq.lifo;
+    if (hd__ring_count(lifo) == 0 || hd__ring_front(lifo) != t || t->stack) return false;
+    if ((w->tick + 1) % HD__POLL_TICK == 0) return false;
+    hd__spin_lock(&w->runq.lock);
+    bool there = hd__ring_count(lifo) != 0;
+    if (HD__LIKELY(there)) hd__ring_take_front(lifo);
+    hd__spin_unlock(&w->runq.lock);
+    w->tick += there;
+    return there;
+}
+
+/* Joins a thread that take_newest() took, by switching to it. It is nobody else's until it runs,
+ * so the joiner is noted without its lock. Returns whether the join was not interrupted. */
+static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *site) {
+    struct hd__wait wait;
+    hd_thread *self = w->current;
+    wait.party = self;
+    wait.what = "join";
+    wait.object = t;
+    wait.site = site;
+    wait.queued = true;
+    self->wait = &wait;
+    t->joiner = &wait;
+    switch_to(w, self, t, HD__POST_WAIT, self);
+    if (HD__LIKELY(result_of(self) == 0)) return true;
+    hd__spin_lock(&t->lock);
+    if (wait.queued) t->joiner = NULL;
+    hd__spin_unlock(&t->lock);
+    return false;
+}
+
+static HD__NOINLINE int join_slow(hd_thread *t, void **result, uint64_t deadline_ns,
+                                  const void *site) {
+    struct hd__wait wait;
+    hd__wait_init(&wait, "join", t, site);
+    HD__CHECK(wait.party != t, "hd_join: a thread cannot join itself; end it by returning");
+    hd__spin_lock(&t->lock);
+    HD__CHECK(!t->joiner, "hd_join: thread %llu '%s' is being joined already; join a thread once",
+              (unsigned long long)t->id, hd_thread_name(t));
+    if (!atomic_load_explicit(&t->ended, memory_order_relaxed)) {
+        t->joiner = &wait;
+        wait.queued = true;
+        struct hd__worker *w = hd__worker_get();
+        int err = HD__LIKELY(w && deadline_ns == HD_FOREVER)
+                      ? park_untimed(w, &wait, &t->lock, 0)
+                      : hd__wait_park(&wait, &t->lock, deadline_ns, 0);
+        if (HD__UNLIKELY(err != 0)) {
+            hd__spin_lock(&t->lock);
+            bool ended = atomic_load_explicit(&t->ended, memory_order_relaxed);
+            if (wait.queued) t->joiner = NULL;
+            hd__spin_unlock(&t->lock);
+            /* A thread that ended meanwhile is joined all the same, unless that would swallow an
+             * interruption. */
+            if (!ended || err == -EINTR) return err;
+        }
+    } else {
+        hd__spin_unlock(&t->lock);
+    }
+    reap(t, result);
+    return 0;
+}
+
+int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void *site) {
+    uint32_t flags = hd__thread_flags(t);
+    HD__CHECK((flags & (HD__THREAD_LIVE | HD__THREAD_JOINABLE)) ==
+                      (HD__THREAD_LIVE | HD__THREAD_JOINABLE) && !t->detached,
+              "hd_join: not a joinable thread; it was joined or detached before");
+    if (atomic_load_explicit(&t->ended, memory_order_acquire)) {
+        reap(t, result);
+        return 0;
+    }
+    struct hd__worker *w = hd__worker_get();
+    if (w && deadline_ns == HD_FOREVER && take_newest(w, t)) {
+        if (HD__UNLIKELY(!join_newest(w, t, site))) return -EINTR;
+        reap(t, result);
+        return 0;
+    }
+    return join_slow(t, result, deadline_ns, site);
+}
+
+void hd__sched_detach(hd_thread *t) {
+    HD__CHECK((hd__thread_flags(t) & HD__THREAD_JOINABLE) && !t->detached,
+              "hd_detach: not a joinable thread; it was joined or detached before");
+    hd__spin_lock(&t->lock);
+    HD__CHECK(!t->joiner, "hd_detach: thread %llu '%s' is being joined",
+              (unsigned long long)t->id, hd_thread_name(t));
+    bool ended = atomic_load_explicit(&t->ended, memory_order_relaxed);
+    if (!ended) t->detached = true;
+    hd__spin_unlock(&t->lock);
+    if (ended)
+        reap(t, NULL);
+    else
+        count_ended(hd__worker_get());
+}

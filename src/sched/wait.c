@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* Parking and waking; the idea and the argument are in wait.h. */
+#include "sched/wait.h"
+
+#include <errno.h>
+
+#include "os/futex.h"
+#include "sched/dispatch.h"
+
+/* The stand-in for a foreign kernel thread. It lives in the kernel thread's own memory, so making
+ * it cannot fail. A waker's last access to it is a futex wake by address only. */
+static __thread hd_thread foreign_self __attribute__((tls_model("initial-exec")));
+
+static HD__NOINLINE hd_thread *foreign_party(void) {
+    atomic_store_explicit(&foreign_self.flags, HD__THREAD_FOREIGN, memory_order_relaxed);
+    return &foreign_self;
+}
+
+hd_thread *hd__wait_self(void) {
+    struct hd__worker *w = hd__worker_get();
+    return HD__LIKELY(w != NULL) ? w->current : foreign_party();
+}
+
+int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns) {
+    hd_thread *t = wait->party;
+    if (deadline_ns != HD_FOREVER && hd__os_now_ns() >= deadline_ns) {
+        if (held) hd__spin_unlock(held);
+        return -ETIMEDOUT;
+    }
+    /* Nobody interrupts a foreign party: it has no handle. */
+    set_waiting(t, true);
+    if (deadline_ns == HD_FOREVER)
+        atomic_fetch_add_explicit(&hd__rt.foreign_parked, 1, memory_order_seq_cst);
+    if (held) hd__spin_unlock(held);
+    for (;;) {
+        uint32_t word = atomic_load_explicit(&t->park, memory_order_acquire);
+        if (!(word & HD__PARK_WAITING)) break;
+        if (hd__os_futex_wait(&t->park, word, deadline_ns) == -ETIMEDOUT &&
+            hd__wait_claim_as(t, HD__PARK_TIMEOUT))
+            break;
+    }
+    if (deadline_ns == HD_FOREVER)
+        atomic_fetch_sub_explicit(&hd__rt.foreign_parked, 1, memory_order_seq_cst);
+    return result_of(t);
+}
+
+/* The timers' lock is held from arming the timer until WAITING is set, which keeps the expirer away
+ * from a party that it could not claim yet. */
+void hd__wait_commit_timed(struct hd__worker *w, struct hd__wait *wait) {
+    hd_thread *t = wait->party;
+    hd__spin *held = wait->held;
+    uint64_t deadline_ns = wait->deadline_ns;
+    bool deaf = wait->flags & HD__WAIT_UNINTERRUPTIBLE;
+    wait->timers = &w->timers;
+    wait->timer.deadline_ns = deadline_ns;
+    hd__spin_lock(&w->timers.lock);
+    hd__timers_insert(&w->timers, &wait->timer);
+    bool interrupted = set_waiting(t, deaf);
+    hd__spin_unlock(&w->timers.lock);
+    if (interrupted) interrupted = hd__wait_claim_as(t, HD__PARK_INTERRUPTED);
+    if (held) hd__spin_unlock(held);
+    if (interrupted) hd__sched_ready(t);
+    /* The loop looks itself; a thread that goes on running does not. */
+    if (w->current && hd__idle_timer_uncovered(deadline_ns)) hd__idle_wake_one();
+}
+
+static int park_timed(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns,
+                      unsigned flags) {
+    hd_thread *t = wait->party;
+    int err = 0;
+    if (!(flags & HD__WAIT_UNINTERRUPTIBLE) && take_interruption(t))
+        err = -EINTR;
+    else if (hd__os_now_ns() >= deadline_ns)
+        err = -ETIMEDOUT;
+    if (err) {
+        if (held) hd__spin_unlock(held);
+        return err;
+    }
+    wait->held = held;
+    wait->deadline_ns = deadline_ns;
+    wait->flags = flags;
+    t->wait = wait;
+    struct hd__worker *w = hd__worker_get();
+    switch_to(w, t, next_direct(w), HD__POST_PARK, wait);
+    hd__timer_cancel(wait->timers, &wait->timer);
+    return result_of(t);
+}
+
+int hd__wait_park(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns, unsigned flags) {
+    struct hd__worker *w = hd__worker_get();
+    if (HD__UNLIKELY(!w)) return hd__wait_park_foreign(wait, held, deadline_ns);
+    if (HD__LIKELY(deadline_ns == HD_FOREVER)) return park_untimed(w, wait, held, flags);
+    return park_timed(wait, held, deadline_ns, flags);
+}
+
+void hd__wait_wake_party(hd_thread *party) {
+    if (HD__UNLIKELY(hd__thread_flags(party) & HD__THREAD_FOREIGN))
+        hd__os_futex_wake(&party->park, 1);
+    else
+        hd__sched_ready(party);
+}
+
+void hd__wait_interrupt(hd_thread *party) {
+    uint32_t old = atomic_load_explicit(&party->park, memory_order_relaxed);
+    for (;;) {
+        bool claim = (old & HD__PARK_WAITING) && !(old & HD__PARK_DEAF);
+        uint32_t next = claim ? (uint32_t)HD__PARK_INTERRUPTED : old | HD__PARK_INTR;
+        if (!atomic_compare_exchange_weak_explicit(&party->park, &old, next, memory_order_acq_rel,
+                                                   memory_order_relaxed))
+            continue;
+        if (claim) hd__wait_wake_party(party);
+        return;
+    }
+}
+
+#ifdef HD_HOSTILE
+void hd__sched_hostile_point(void) {
+    struct hd__worker *w = hd__worker_get();
+    if (!w || !w->current) return;
+    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
+    if ((w->random >> 60) < 6) hd__sched_yield();
+}
+#endif

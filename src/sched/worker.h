@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Workers and the runtime: the scheduler's shared state, with the guard of each field.
+ *
+ * Lock order, outermost first: an object's lock or a thread's -> timers -> idle -> run queue ->
+ * inbox -> injection queue -> the pools of stacks and descriptors. All are spinlocks, held for a
+ * few dozen instructions; nobody parks under one but through hd__wait_park(). */
+#ifndef HD__SCHED_WORKER_H
+#define HD__SCHED_WORKER_H
+
+#include "base/base.h"
+#include "base/spin.h"
+#include "os/kthread.h"
+#include "sched/runq.h"
+#include "sched/timer.h"
+#include "sched/wait.h"
+#include "thread/thread.h"
+#include <heddle/runtime.h>
+
+enum {
+    HD__WORKERS_MAX = 1024,
+#ifdef HD_HOSTILE
+    HD__POLL_TICK = 2, /* every so many dispatches go through the scheduler's own loop, */
+    HD__FAIR_TICK = 4, /* and so many look at injected threads and at lifo's oldest */
+#else
+    HD__POLL_TICK = 16,
+    HD__FAIR_TICK = 64,
+#endif
+    HD__STEAL_MAX = 32,    /* threads taken by one theft, at most */
+    HD__CREDIT_BATCH = 64, /* stack reservations that a worker takes at a time */
+};
+
+/* A first-in first-out list of threads with its lock; count is a hint without it. */
+struct hd__fifo {
+    hd__spin lock;
+    _Atomic uint32_t count;
+    hd_thread *head, *tail;
+};
+
+/* What the context that continues does for the one that left (sched.c, settle()). */
+enum hd__post {
+    HD__POST_NONE,
+    HD__POST_YIELD, /* a thread: it goes behind all others */
+    HD__POST_PARK,  /* a wait record: its party waits from now on */
+    HD__POST_WAIT,  /* a thread that waits, without lock and deadline */
+    HD__POST_STACK, /* a stack that nobody stands on any more */
+};
+
+struct hd__worker {
+    /* The owner's alone. */
+    hd_thread *current;         /* NULL while the scheduler's own loop runs */
+    enum hd__post post_kind;
+    void *post;
+    struct hd__context loop;    /* the scheduler's own loop, on the carrier's stack */
+    uint32_t tick;              /* dispatches */
+    uint32_t polled, served;    /* tick of the last poll, and of the last with the fairness looks */
+    uint32_t index;
+    unsigned credits;           /* stack reservations of the default class in hand */
+    bool affine;                /* the carrier's CPU set is a pinned thread's */
+    uint64_t next_id, last_id;
+    uint64_t random;
+    uint64_t lifo_served_ns;    /* when lifo's oldest last had its turn */
+    struct hd__stack_cache stacks; /* of the default class */
+    struct hd__thread_cache threads;
+    unsigned cpu;               /* home CPU */
+    hd_cpuset affinity;         /* what `affine` set */
+    /* Written by the owner, read by hd__runtime_drained(). */
+    _Atomic uint64_t spawned, ended; /* joinable threads */
+
+    struct hd__runq runq;
+
+    HD__ALIGNED(HD__CACHE_LINE) struct hd__fifo inbox; /* threads that must run here */
+    HD__ALIGNED(HD__CACHE_LINE) struct hd__timers timers;
+
+    /* Parking; the idle lock guards the link. */
+    HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t notified;
+    bool listed;
+    struct hd__worker *idle_next, *idle_prev;
+    struct hd__os_kthread kthread;
+    bool started; /* kthread is valid: false for the worker that hd_run()'s caller carries */
+} HD__ALIGNED(HD__CACHE_LINE);
+
+enum hd__rt_state { HD__RT_OFF, HD__RT_STARTING, HD__RT_ON, HD__RT_STOPPING };
+
+struct hd__runtime {
+    /* Read-mostly: written before the workers start. */
+    struct hd__worker *workers;
+    unsigned worker_count;
+    uint8_t stack_class;
+    bool bind_workers, embedded;
+    int deadlock;
+    size_t stack_size;
+    uint64_t spin_ns;
+    hd_cpuset allowed;
+    _Atomic int state;      /* enum hd__rt_state */
+    _Atomic bool stopping;  /* the workers' loops end */
+    _Atomic bool draining;  /* somebody waits for the joinable threads to end */
+
+    /* parked | searching << 16. Changed by atomic additions; `parked` only under idle_lock. */
+    HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t idle;
+    HD__ALIGNED(HD__CACHE_LINE) hd__spin idle_lock; /* guards the list, the keeper, `listed` */
+    struct hd__worker *idle_list;                   /* last parked first */
+    struct hd__worker *keeper;                      /* the parked worker that minds the timers */
+    _Atomic uint64_t keeper_deadline_ns;            /* HD_FOREVER without a keeper */
+    _Atomic uint32_t foreign_parked; /* foreign parties that wait without a deadline */
+
+    HD__ALIGNED(HD__CACHE_LINE) struct hd__fifo injected;
+    HD__ALIGNED(HD__CACHE_LINE) hd__spin foreign_lock; /* guards foreign spawns' counters */
+    _Atomic uint64_t foreign_spawned, foreign_ended;
+    _Atomic uint64_t id_blocks;
+
+    /* Who waits for the drain; guarded by drain_lock. */
+    hd__spin drain_lock;
+    struct hd__waitq drain_waiters;
+};
+
+extern struct hd__runtime hd__rt;
+
+#define HD__IDLE_PARKED(word) ((word) & 0xffffu)
+#define HD__IDLE_SEARCHING(word) ((word) >> 16)
+enum { HD__IDLE_ONE_PARKED = 1, HD__IDLE_ONE_SEARCHING = 1 << 16 };
+
+/* The worker that this kernel thread carries; NULL on a foreign one. */
+extern __thread struct hd__worker *hd__worker_self;
+
+/* Reads it anew each time. A thread can continue on another kernel thread after any switch, and
+ * compilers keep addresses of thread-local variables in registers: so no such address may be
+ * computed in code that a switch can interrupt. x86-64 reads it through the segment register in
+ * one indivisible statement; elsewhere an opaque call does. */
+#if defined(__x86_64__) && !defined(__ILP32__)
+static inline struct hd__worker *hd__worker_get(void) {
+    struct hd__worker *w;
+    __asm__ volatile("movq hd__worker_self@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"
+                     : "=&r"(w)
+                     :
+                     : "memory");
+    return w;
+}
+#else
+struct hd__worker *hd__worker_get(void);
+#endif
+
+/* fifo: sched.c. The lock is taken inside. */
+void hd__fifo_put(struct hd__fifo *f, hd_thread *first, hd_thread *last, uint32_t n);
+hd_thread *hd__fifo_take(struct hd__fifo *f, uint32_t max); /* a chain, oldest first */
+static inline uint32_t hd__fifo_count(struct hd__fifo *f) {
+    return atomic_load_explicit(&f->count, memory_order_relaxed);
+}
+
+/* sched.c */
+void hd__sched_ready(hd_thread *t);      /* queues a runnable thread, newest first; any context */
+void hd__sched_ready_back(struct hd__worker *w, hd_thread *t); /* behind all others; w's owner */
+void hd__sched_loop(struct hd__worker *w);
+void hd__sched_yield(void);
+unsigned hd__sched_expire(struct hd__worker *by, struct hd__timers *h, uint64_t now_ns);
+hd_thread *hd__sched_take_injected(struct hd__worker *w, uint32_t max);
+hd_thread *hd__sched_take_next(struct hd__worker *w);
+hd_thread *hd__sched_take_inbox(struct hd__worker *w);
+int hd__sched_spawn(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void *arg);
+int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void *site);
+void hd__sched_detach(hd_thread *t);
+void hd__sched_set_affinity(struct hd__worker *w, hd_thread *t); /* place.c */
+void hd__sched_place(hd_thread *t);
+
+/* idle.c */
+hd_thread *hd__idle_find(struct hd__worker *w); /* NULL: the runtime stops */
+void hd__idle_wake_one(void);
+void hd__idle_wake_all(void);
+void hd__idle_wake_worker(struct hd__worker *w);
+bool hd__idle_timer_uncovered(uint64_t deadline_ns);
+
+/* Wakes a parked worker if there is one and nobody searches. After a push, whose lock orders this
+ * look behind the push; see idle.c. */
+static inline void hd__idle_wake_if_needed(void) {
+    uint32_t word = atomic_load_explicit(&hd__rt.idle, memory_order_relaxed);
+    if (HD__UNLIKELY(HD__IDLE_PARKED(word) != 0 && HD__IDLE_SEARCHING(word) == 0))
+        hd__idle_wake_one();
+}
+
+/* runtime.c */
+bool hd__runtime_drained(void);
+void hd__runtime_check_drain(void);
+
+/* deadlock.c: called by the last worker to park, with nothing left to wait for. */
+void hd__deadlock_check(void);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* The thread descriptor: what it holds, who may touch what, and when.
+ *
+ * A descriptor is 128 bytes and lives apart from the stack. A stack is bound when the thread is
+ * first dispatched and given back when it ends, so a thousand threads that run to their end one
+ * after another use one warm stack. Descriptors come from slabs that are never given back while
+ * the runtime lives: a stale pointer reads a descriptor, if an old one, and tools can walk them.
+ *
+ * A thread's life:
+ *
+ *      spawn                 dispatch                         fn returns
+ *   FREE ------> FRESH (queued, stack NULL) --> RUNNING ------------------> ENDED --> FREE
+ *                                             |   ^    |                 (joined or detached)
+ *                                       yield |   |    | hd__wait_park
+ *                                             v   |    v
+ *                                        QUEUED --+<-- WAITING
+ *                                            (claimed, woken)
+ *
+ * FRESH, QUEUED and RUNNING are told apart by where the pointer is (a run queue, a worker's
+ * `current`), not by a field: nobody has to write it. Three words carry what is shared:
+ *
+ *   park   Whether the party waits, and how the last wait ended. Everybody changes it by
+ *          compare-and-swap. Exactly one claimer wins a wait.
+ *
+ *             bits: INTR     an interruption that no wait has consumed yet
+ *                   WAITING  registers are saved; whoever clears this bit owns the wake-up
+ *                   DEAF     the wait does not end by interruption
+ *                   reason   NOTIFIED, TIMEOUT or INTERRUPTED, written by the claimer
+ *
+ *             (any) --park()--> WAITING [|DEAF] --claim(reason)--> reason
+ *             INTR may be set in any state by hd_interrupt(); it is cleared by the wait that
+ *             returns -EINTR for it.
+ *
+ *   lock   Guards `joiner`, `ended` and `detached`. Its release by the ending thread is the last
+ *          access to the descriptor: a joiner that finds `ended` waits for the lock to be free
+ *          before it frees the descriptor.
+ *   flags  Written by the spawner before the thread is published, read-only afterwards.
+ */
+#ifndef HD__THREAD_THREAD_H
+#define HD__THREAD_THREAD_H
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/spin.h"
+#include "ctx/context.h"
+#include "ctx/stack.h"
+#include <heddle/thread.h>
+
+struct hd__wait;
+struct hd__tls;
+
+enum {
+    HD__PARK_INTR = 1u << 0,
+    HD__PARK_WAITING = 1u << 1,
+    HD__PARK_DEAF = 1u << 2,
+    HD__PARK_NOTIFIED = 1u << 8,
+    HD__PARK_TIMEOUT = 2u << 8,
+    HD__PARK_INTERRUPTED = 3u << 8,
+    HD__PARK_REASON = 3u << 8,
+};
+
+enum {
+    HD__THREAD_LIVE = 1u << 0,     /* spawned and not yet freed; for walkers */
+    HD__THREAD_JOINABLE = 1u << 1, /* spawned with a handle */
+    HD__THREAD_PINNED = 1u << 2,   /* ext->cpus restricts it */
+    HD__THREAD_FOREIGN = 1u << 3,  /* stands for a kernel thread that is not a carrier */
+    HD__THREAD_PAINTED = 1u << 4,  /* its stack is painted before it runs */
+    HD__THREAD_OWN_CLASS = 1u << 5 /* its stack is not of the runtime's default class */
+};
+
+/* What few threads have, allocated when a name or a CPU set is given. */
+struct hd__thread_ext {
+    char name[HD_NAME_MAX + 1];
+    hd_cpuset cpus;
+};
+
+struct hd_thread {
+    /* First cache line: what a switch, a spawn and a join touch. */
+    struct hd__context ctx;   /* written by the switch that parks it; read by the one that resumes */
+    struct hd_thread *next;   /* link: free list of descriptors, injection queue, inbox */
+    hd_fn fn;                 /* written by the spawner */
+    void *arg;                /* the argument; the result once `ended` */
+    struct hd__stack *stack;  /* NULL until first dispatch */
+    struct hd__wait *joiner;  /* who waits in hd_join() */
+    _Atomic uint32_t park;    /* see above; these last 16 bytes are set at once: hd__thread_init() */
+    hd__spin lock;            /* guards `joiner` and the two after `flags` */
+    _Atomic uint32_t flags;   /* HD__THREAD_* */
+    _Atomic uint8_t ended;    /* written under lock, read by the joiner's fast path */
+    bool detached;
+    uint8_t stack_class;
+    uint8_t priority;
+    /* Second line: what waiting, tools and attributes touch. */
+    struct hd__wait *wait;    /* the present wait; valid while WAITING */
+    struct hd__thread_ext *ext;
+    struct hd__tls *tls;      /* thread-local values; the thread's own */
+    uint64_t id;
+    uint32_t home;            /* worker that last queued it in an inbox; pinned threads only */
+} HD__ALIGNED(HD__CACHE_LINE);
+
+#define HD__PRIORITY_DEFAULT 10
+
+/* Brings a descriptor from the free list to life. What few threads have is NULL in a free one. */
+static inline void hd__thread_init(hd_thread *t, uint32_t flags, uint8_t stack_class) {
+    struct {
+        uint32_t park, lock, flags;
+        uint8_t ended, detached, stack_class, priority;
+    } init = {0, 0, flags | HD__THREAD_LIVE, 0, 0, stack_class, HD__PRIORITY_DEFAULT};
+    _Static_assert(offsetof(struct hd_thread, priority) - offsetof(struct hd_thread, park) + 1 ==
+                       sizeof init, "the members stand side by side, in this order");
+    memcpy((char *)t + offsetof(struct hd_thread, park), &init, sizeof init);
+    t->stack = NULL;
+}
+
+static inline uint32_t hd__thread_flags(const hd_thread *t) {
+    return atomic_load_explicit(&((hd_thread *)(uintptr_t)t)->flags, memory_order_relaxed);
+}
+
+/* A list of free descriptors that one worker keeps for itself. */
+struct hd__thread_cache {
+    hd_thread *head;
+    unsigned count;
+};
+
+/* Takes a descriptor: from the cache, refilled in batches from the shared pool; cache may be NULL
+ * (foreign threads). NULL when memory is short. The caller sets every field it relies on. */
+hd_thread *hd__thread_take_slow(struct hd__thread_cache *cache);
+static inline hd_thread *hd__thread_take(struct hd__thread_cache *cache) {
+    hd_thread *t = cache ? cache->head : NULL;
+    if (HD__UNLIKELY(!t)) return hd__thread_take_slow(cache);
+    cache->head = t->next;
+    cache->count--;
+    return t;
+}
+
+/* Gives a descriptor back, with what hangs on it. */
+enum { HD__THREAD_CACHE_MAX = 1024 };
+void hd__thread_give_slow(struct hd__thread_cache *cache, hd_thread *t);
+void hd__thread_free_ext(hd_thread *t);
+static inline void hd__thread_give(struct hd__thread_cache *cache, hd_thread *t) {
+    if (HD__UNLIKELY(t->ext)) hd__thread_free_ext(t);
+    atomic_store_explicit(&t->flags, 0, memory_order_relaxed);
+    if (HD__UNLIKELY(!cache || cache->count >= HD__THREAD_CACHE_MAX)) {
+        hd__thread_give_slow(cache, t);
+        return;
+    }
+    t->next = cache->head;
+    cache->head = t;
+    cache->count++;
+}
+
+/* Calls visit for every live descriptor. Consistent only while no thread runs. */
+void hd__thread_each(void (*visit)(hd_thread *t, void *arg), void *arg);
+
+/* Unmaps all descriptors; no thread may exist. */
+void hd__thread_release_all(void);
+
+/* Validates attributes and fills the descriptor's cold parts from them. 0, -EINVAL, -ENOMEM.
+ * `allowed` are the CPUs that the process may use. */
+int hd__thread_apply_attr(hd_thread *t, const struct hd_attr *attr, const hd_cpuset *allowed,
+                          size_t default_stack);
+
+
+#endif
