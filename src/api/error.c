@@ -8,7 +8,7 @@
 
 /* Own words, since the C library's say nothing of what went wrong here, and need a buffer. */
 const char *hd_strerror(int err) {
-    switch (err < 0 ? -err : err) {
+    switch (err < 0 ? 0u - (unsigned)err : (unsigned)err) {
     case 0: return "success";
     case EINVAL: return "an argument or option is out of range";
     case ENOMEM: return "out of memory or address space";

@@ -13,8 +13,8 @@
  *  - nothing is written below the stack pointer, and a parked thread's stack is not touched;
  *  - nothing is called and nothing returns, so the CPU's return predictor stays in step.
  *
- * Rejected, with the figures in doc/decisions: a routine that is called and left by an indirect jump
- * (it leaves one entry too many in the return predictor, so every later return of the resumed
+ * Rejected, with the figures in doc/decisions: a routine that is called and left by an indirect
+ * jump (it leaves one entry too many in the return predictor, so every later return of the resumed
  * thread misses, 8 ns here); one that is left by a return instruction (it misses whenever the two
  * threads switched at different places); the words on the stack instead of in the descriptor (one
  * more load before the stack pointer is known).
@@ -22,14 +22,14 @@
  * What is preserved is what the ABI's calls preserve: the callee-saved registers and the
  * floating-point *control* state (rounding, exception masks, flush to zero).
  *
- * Thread-local variables. A context may go on on another kernel thread, but compilers assume that a
- * thread-local's address is constant within a function. So a function that switches must not touch
- * thread-locals (errno is one) after it, nor be inlined into one that does; reach them through a
- * function that is not inlined.
+ * Thread-local variables. A context may go on on another kernel thread, but compilers assume that
+ * a thread-local's address is constant within a function. So a function that switches must not
+ * touch thread-locals (errno is one) after it, nor be inlined into one that does; reach them
+ * through a function that is not inlined.
  *
  * Shadow stacks (x86 SHSTK, arm GCS, riscv Zicfiss) are not switched: entry.S does not carry the
- * mark without which the loader leaves them off. Branch-target enforcement (IBT, BTI) is kept: every
- * target of an indirect jump begins with a landing pad. */
+ * mark without which the loader leaves them off. Branch-target enforcement (IBT, BTI) is kept:
+ * every target of an indirect jump begins with a landing pad. */
 #ifndef HD_SRC_ARCH_ARCH_H
 #define HD_SRC_ARCH_ARCH_H
 
@@ -74,6 +74,20 @@ static inline void hd__arch_fp_capture(void);
 
 /* Where a fresh context begins; never called. */
 void hd__arch_entry(void);
+
+/* Never called either, but compilers must believe that it may be: to them, assembly cannot change
+ * or read a static variable whose address nobody takes, so a value of one could be kept in a
+ * register across a switch. An unknown function may call back into anything. */
+void hd__arch_unknown(void);
+
+/* Says that any function of the program may have run here. No instructions come of it. Within the
+ * function that switches it does not reach static variables, so do not use any there. */
+static HD__ALWAYS_INLINE void hd__arch_anything_ran(void) {
+    __asm__ goto("" : : : "memory" : unknown);
+    return;
+unknown:
+    hd__arch_unknown();
+}
 
 /* Tells the CPU that this is a loop waiting for another CPU. */
 static inline void hd__cpu_relax(void);

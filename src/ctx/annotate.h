@@ -55,7 +55,7 @@ struct hd__annotation {
     size_t size;
     void *fake_stack; /* ASan: what it asked to keep while the context does not run */
     void *fiber;      /* TSan: the context's shadow state */
-    void *reap;       /* TSan: the shadow state of the context that ended just before this one went on */
+    void *reap;       /* TSan: the state of the context that ended before this one went on */
 };
 
 /* The context has its own stack, and has not run. */
@@ -150,6 +150,23 @@ static inline void hd__annotate_stack_idle(void *low, size_t size) {
     (void)VALGRIND_MAKE_MEM_UNDEFINED(low, size);
 #endif
     (void)low, (void)size;
+}
+
+/* Somebody is about to read all of a stack, the part below the stack pointer as well. */
+static inline void hd__annotate_stack_peek(void *low, size_t size) {
+#ifdef HD__VALGRIND
+    (void)VALGRIND_MAKE_MEM_DEFINED(low, size);
+#endif
+    (void)low, (void)size;
+}
+
+/* Whether a tool is in between that does not know the newest system calls and says so. */
+static inline bool hd__annotate_old_kernel(void) {
+#ifdef HD__VALGRIND
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
 }
 
 #endif

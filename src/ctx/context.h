@@ -53,8 +53,8 @@ static inline void hd__ctx_discard(struct hd__context *c) {
 #endif
 }
 
-/* Stops the calling context as `from` and continues `to`, handing it `pass`; returns, when `from` is
- * continued, what it is handed then. */
+/* Stops the calling context as `from` and continues `to`, handing it `pass`; returns, when `from`
+ * is continued, what it is handed then. */
 static HD__ALWAYS_INLINE void *hd__ctx_switch(struct hd__context *from, struct hd__context *to,
                                               void *pass) {
 #ifdef HD__ANNOTATED
@@ -67,8 +67,8 @@ static HD__ALWAYS_INLINE void *hd__ctx_switch(struct hd__context *from, struct h
 #endif
 }
 
-/* Ends the calling context `dying` and continues `to`. The stack and *dying are free as soon as `to`
- * runs. */
+/* Ends the calling context `dying` and continues `to`. The stack and *dying are free as soon as
+ * `to` runs. */
 static HD__ALWAYS_INLINE void hd__ctx_jump(struct hd__context *dying, struct hd__context *to,
                                            void *pass) __attribute__((noreturn));
 static HD__ALWAYS_INLINE void hd__ctx_jump(struct hd__context *dying, struct hd__context *to,

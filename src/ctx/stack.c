@@ -98,7 +98,10 @@ static bool guard_by_protection(void *low, size_t page) {
 static void guard_slots(char *low, size_t stride, struct hd__stack *records, unsigned n) {
     size_t page = hd__os_page_size();
     int kind = hd__load_relaxed(&guard_kind);
-    int err = kind == HD__GUARD_MADVISE ? hd__os_guard_many(low, page, stride, n) : -EINVAL;
+    int err = -EINVAL;
+    if (kind == HD__GUARD_MADVISE) {
+        err = hd__os_guard_many(low, page, stride, n, !hd__annotate_old_kernel());
+    }
     if (kind == HD__GUARD_MADVISE && err != 0 && err != -ENOMEM) {
         /* Not known to this kernel, nor will it be. */
         kind = HD__GUARD_MPROTECT;

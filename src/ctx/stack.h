@@ -69,8 +69,8 @@ static inline size_t hd__stack_class_bytes(unsigned klass) {
  * state, and a few functions. At least 16 KiB, a multiple of the page size. */
 size_t hd__stack_size_min(void);
 
-/* How many idle stacks of the class a worker's cache holds at most: HD__STACK_CACHE_MAX, fewer where
- * that would be more than 4 MiB of address space, none above 4 MiB a stack. */
+/* How many idle stacks of the class a worker's cache holds at most: HD__STACK_CACHE_MAX, fewer
+ * where that would be more than 4 MiB of address space, none above 4 MiB a stack. */
 static inline unsigned hd__stack_cache_max(unsigned klass) {
     size_t fit = ((size_t)4 << 20) >> (HD__STACK_SHIFT_MIN + klass);
     return fit < HD__STACK_CACHE_MAX ? (unsigned)fit : HD__STACK_CACHE_MAX;
@@ -137,7 +137,7 @@ void hd__stack_paint(struct hd__stack *s);
  * touched first, by whole pages (*exact: false). May be asked by the thread that stands on it. */
 size_t hd__stack_high_water(const struct hd__stack *s, bool painted, bool *exact);
 
-/* How stacks are guarded: "madv-guard", "mprotect", or "none"; the kind that the next stack gets. */
+/* How the next stack will be guarded: "madv-guard", "mprotect", or "none". */
 const char *hd__stack_guard_kind(void);
 enum hd__stack_guard { HD__GUARD_MADVISE = 0, HD__GUARD_MPROTECT = 1, HD__GUARD_NONE = 2 };
 /* Begins with this kind instead of the best one, for tests and HEDDLE_* settings. Before the first
@@ -155,7 +155,8 @@ struct hd__stack_stats {
 /* Sums over all classes. */
 void hd__stack_stats(struct hd__stack_stats *out);
 
-/* Unmaps everything and begins anew. No stack may be in use; caches must be zeroed by their owners. */
+/* Unmaps everything and begins anew. No stack may be in use; caches must be zeroed by their
+ * owners. */
 void hd__stack_release_all(void);
 
 #endif

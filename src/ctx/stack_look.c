@@ -30,6 +30,7 @@ bool hd__stack_find(const void *addr, struct hd__stack_hit *hit) {
 
 UNINSTRUMENTED void hd__stack_paint(struct hd__stack *s) {
     volatile uint64_t *word = s->low;
+    hd__annotate_stack_idle(s->low, s->size);
     for (size_t n = s->size / sizeof *word; n > 0; n--) {
         *word++ = PAINT;
     }
@@ -37,6 +38,7 @@ UNINSTRUMENTED void hd__stack_paint(struct hd__stack *s) {
 
 UNINSTRUMENTED static size_t painted_mark(const struct hd__stack *s) {
     const volatile uint64_t *word = s->low, *end = s->top;
+    hd__annotate_stack_peek(s->low, s->size);
     while (word < end && *word == PAINT) {
         word++;
     }

@@ -13,9 +13,15 @@ struct hd__slab {
     struct hd__slab *next_fresh; /* link of its pool's chain; guarded by the pool's lock */
     unsigned klass;              /* constant */
     unsigned slots;              /* constant */
-    unsigned used;               /* slots handed out so far, from 0 up; guarded by the pool's lock */
-    struct hd__stack records[];  /* one for each slot; zero until its slot is handed out */
+    unsigned used;               /* slots handed out, from 0 up; guarded by the pool's lock */
+    /* One for each slot, zero until it is handed out. Aligned so that in a large allocation, which
+     * begins 16 bytes into a page, no record lies across two cache lines. */
+    struct hd__stack records[] HD__ALIGNED(16);
 };
+
+#ifndef HD__VALGRIND
+_Static_assert(sizeof(struct hd__stack) == 32, "a million stacks cost 32 MB of records");
+#endif
 
 /* All slabs, newest first. Only ever pushed to, until all are released together, so that a signal
  * handler can walk it without a lock. */

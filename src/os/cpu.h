@@ -24,7 +24,8 @@ unsigned hd__os_cpu_current(void);
 /* The kernel's number of the calling kernel thread. */
 int hd__os_gettid(void);
 
-/* How many kernel threads the process has, or -errno. A few system calls. */
+/* How many kernel threads the process has, those of tools in it as well (TSan, qemu-user), or
+ * -errno. One system call. */
 int hd__os_kthread_count(void);
 
 /* A full memory barrier on every CPU that runs a thread of this process, so that the other side of

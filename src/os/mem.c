@@ -16,6 +16,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 
 /* Pages looked at in one mincore(): 4 MiB of stack, and a buffer that fits on any stack of ours. */
 #define RESIDENT_BATCH 1024u
@@ -52,16 +55,33 @@ void hd__os_unmap(void *addr, size_t bytes) {
     }
 }
 
+/* What the first guard told: 0 none yet; then GUARDS_HOLD or GUARDS_ARE_IGNORED. */
+static _Atomic int guards;
+enum { GUARDS_HOLD = 1, GUARDS_ARE_IGNORED = 2 };
+
+/* Whether a guard that the kernel says it installed is one. Emulators (qemu-user before 8) accept
+ * any advice and do nothing; a stack would then grow into its neighbour in silence. Reading the
+ * page in on the kernel's side tells without a fault of our own. */
+static bool guard_holds(void *addr, size_t bytes) {
+    int known = hd__load_relaxed(&guards);
+    if (HD__UNLIKELY(known == 0)) {
+        bool holds = madvise(addr, bytes, MADV_POPULATE_READ) != 0 && errno == EFAULT;
+        known = holds ? GUARDS_HOLD : GUARDS_ARE_IGNORED;
+        hd__store_relaxed(&guards, known);
+    }
+    return known == GUARDS_HOLD;
+}
+
 int hd__os_guard(void *addr, size_t bytes) {
     if (HD__FAULT("madvise-guard")) {
         return -ENOMEM;
     }
     for (;;) {
         if (madvise(addr, bytes, MADV_GUARD_INSTALL) == 0) {
-            return 0;
+            return guard_holds(addr, bytes) ? 0 : -EINVAL;
         }
-        /* The kernel restarts by itself, but gives up with EINTR/EAGAIN when it races with faults
-         * in the same page table for too long. */
+        /* The kernel restarts by itself, but gives up with EINTR or EAGAIN when it races with
+         * faults in the same page table for too long. */
         if (errno != EINTR && errno != EAGAIN) {
             return -errno;
         }
@@ -78,7 +98,8 @@ static size_t guard_vector(char *first, size_t bytes, size_t stride, size_t n) {
     /* PIDFD_SELF_THREAD spares a descriptor (Linux 6.14). */
     const int self = -10000;
     struct iovec ranges[GUARD_BATCH];
-    if (n < 2 || hd__load_relaxed(&no_vector_guards) || HD__FAULT("process_madvise")) {
+    if (n < 2 || hd__load_relaxed(&no_vector_guards) ||
+        hd__load_relaxed(&guards) != GUARDS_HOLD || HD__FAULT("process_madvise")) {
         return 0;
     }
     for (size_t i = 0; i < n; i++) {
@@ -97,11 +118,11 @@ static size_t guard_vector(char *first, size_t bytes, size_t stride, size_t n) {
     return 0;
 }
 
-int hd__os_guard_many(void *first, size_t bytes, size_t stride, size_t n) {
+int hd__os_guard_many(void *first, size_t bytes, size_t stride, size_t n, bool batched) {
     char *at = first;
     while (n > 0) {
         size_t batch = n < GUARD_BATCH ? n : GUARD_BATCH;
-        size_t done = guard_vector(at, bytes, stride, batch);
+        size_t done = batched ? guard_vector(at, bytes, stride, batch) : 0;
         for (; done < batch; done++) {
             int err = hd__os_guard(at + done * stride, bytes);
             if (err != 0) {

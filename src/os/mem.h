@@ -15,11 +15,12 @@ void *hd__os_map(size_t bytes);
 void hd__os_unmap(void *addr, size_t bytes);
 
 /* Makes accesses to the range fault, without a mapping of its own (Linux 6.13 and later). 0, or
- * -EINVAL where the kernel cannot, -ENOMEM. Not undone by hd__os_discard(). */
+ * -EINVAL where the kernel cannot, or says it did and did not; -ENOMEM. Not undone by
+ * hd__os_discard(). */
 int hd__os_guard(void *addr, size_t bytes);
-/* The same for n ranges that are `stride` bytes apart, the first at `first`, with as few system
- * calls as the kernel allows. Ranges already guarded may be guarded again. */
-int hd__os_guard_many(void *first, size_t bytes, size_t stride, size_t n);
+/* The same for n ranges that are `stride` bytes apart, the first at `first`; `batched`: with as few
+ * system calls as the kernel allows. Ranges already guarded may be guarded again. */
+int hd__os_guard_many(void *first, size_t bytes, size_t stride, size_t n, bool batched);
 /* The same with page protection, at the cost of a mapping or two. 0 or -ENOMEM. */
 int hd__os_protect_none(void *addr, size_t bytes);
 

@@ -16,8 +16,8 @@
  * handler. It must be async-signal-safe. 0; -EBUSY if they are installed; -errno. */
 int hd__os_fault_handler_install(bool (*on_fault)(void *addr, void *ucontext));
 
-/* Puts the previous handlers back, where ours is still the installed one (otherwise somebody chained
- * to ours: it stays and hands everything on). Harmless when not installed. */
+/* Puts the previous handlers back, where ours is still the installed one (otherwise somebody
+ * chained to ours: it stays and hands everything on). Harmless when not installed. */
 void hd__os_fault_handler_restore(void);
 
 /* The alternate stack of one kernel thread. All zero: none. */

@@ -7,6 +7,7 @@
  * own that do other things is never reported, since one of them could still post a semaphore. */
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "os/cpu.h"
@@ -19,22 +20,33 @@ enum { TOOL_KTHREADS = 1 };
 enum { TOOL_KTHREADS = 0 };
 #endif
 
+/* The function if its name is known, else what addr2line needs. */
+static void print_site(const char *site) {
+    Dl_info info = {.dli_fname = NULL};
+    if (!dladdr(site, &info) || !info.dli_fname)
+        hd__print_fd2(", at %p", (const void *)site);
+    else if (info.dli_sname)
+        hd__print_fd2(", in %s+0x%zx (%s)", info.dli_sname,
+                      (size_t)(site - (const char *)info.dli_saddr), info.dli_fname);
+    else
+        hd__print_fd2(", at %s+0x%zx", info.dli_fname,
+                      (size_t)(site - (const char *)info.dli_fbase));
+}
+
 static void print_thread(hd_thread *t, void *arg) {
     unsigned long long *n = arg;
     if (!(atomic_load_explicit(&t->park, memory_order_acquire) & HD__PARK_WAITING)) return;
     const struct hd__wait *w = t->wait;
-    Dl_info info = {.dli_sname = NULL};
-    if (w->site) dladdr(w->site, &info);
     hd__print_fd2("  thread %llu '%s' waits for %s", (unsigned long long)t->id, hd_thread_name(t),
                   w->what);
-    if (w->object) hd__print_fd2(" %p", w->object);
-    if (info.dli_sname)
-        hd__print_fd2(", in %s+0x%zx (%s)", info.dli_sname,
-                      (size_t)((const char *)w->site - (const char *)info.dli_saddr),
-                      info.dli_fname);
-    else if (w->site)
-        hd__print_fd2(", at %p (%s+0x%zx)", w->site, info.dli_fname ? info.dli_fname : "?",
-                      (size_t)((const char *)w->site - (const char *)info.dli_fbase));
+    if (w->object && strcmp(w->what, "join") == 0) {
+        const hd_thread *other = w->object;
+        hd__print_fd2(" of thread %llu '%s'", (unsigned long long)other->id,
+                      hd_thread_name(other));
+    } else if (w->object) {
+        hd__print_fd2(" %p", w->object);
+    }
+    if (w->site) print_site(w->site);
     hd__print_fd2("\n");
     ++*n;
 }

@@ -39,10 +39,13 @@ static struct hd__worker *choose(hd_thread *t) {
 
 void hd__sched_place(hd_thread *t) {
     if (!t->stack) t->home = (uint32_t)(t->id % hd__rt.worker_count);
+    struct hd__worker *self = hd__worker_get();
+    if (!self) hd__runtime_enter(); /* t may end, and be the last, before w is woken */
     struct hd__worker *w = choose(t);
     t->home = w->index;
     hd__fifo_put(&w->inbox, t, t, 1);
-    if (w != hd__worker_get()) hd__idle_wake_worker(w);
+    if (w != self) hd__idle_wake_worker(w);
+    if (!self) hd__runtime_leave();
 }
 
 void hd__sched_set_affinity(struct hd__worker *w, hd_thread *t) {

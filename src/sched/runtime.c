@@ -66,6 +66,22 @@ static void drain(void) {
     }
 }
 
+/* Foreign spawns fail from now on; those that began before are finished when this returns. */
+static void close_doors(void) {
+    atomic_store_explicit(&hd__rt.state, HD__RT_STOPPING, memory_order_seq_cst);
+    while (atomic_load_explicit(&hd__rt.visitors, memory_order_seq_cst) != 0) {
+        if (hd__worker_get()) hd__sched_yield(); /* a visitor may wait for a thread */
+        hd__os_yield();
+    }
+}
+
+/* Until no joinable thread lives or can come from outside. */
+static void drain_and_close(void) {
+    drain();
+    close_doors();
+    drain();
+}
+
 /* ---- Workers and carriers ---- */
 
 static void worker_init(struct hd__worker *w, unsigned index) {
@@ -126,6 +142,7 @@ static bool claim_process(void) {
 
 /* Gives everything back; the carriers are gone. */
 static void tear_down(void) {
+    close_doors();
     hd__thread_release_all();
     hd__stack_release_all();
     hd__overflow_finish();
@@ -218,7 +235,7 @@ struct main_call {
 static void *main_thread(void *arg) {
     struct main_call *call = arg;
     call->result = call->fn(call->arg);
-    drain();
+    drain_and_close();
     stop_workers();
     return NULL;
 }
@@ -236,6 +253,7 @@ int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
     struct hd_attr attr = {.size = sizeof attr, .name = "main"};
     err = hd__sched_spawn(NULL, &attr, main_thread, &call);
     if (err) {
+        close_doors();
         stop_workers();
         hd__os_altstack_finish(&alt);
     } else {
@@ -243,7 +261,6 @@ int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
     }
     hd__os_timer_slack(slack_ns);
     if (memcmp(&w->affinity, &before, sizeof before) != 0) hd__os_cpus_set(&before);
-    atomic_store(&hd__rt.state, HD__RT_STOPPING);
     join_carriers();
     tear_down();
     return err ? err : call.result;
@@ -257,10 +274,10 @@ int hd__runtime_start(const struct hd_config *cfg) {
 
 int hd__runtime_stop(void) {
     if (hd__worker_get()) return -EDEADLK;
-    int on = HD__RT_ON;
-    if (!hd__rt.embedded || atomic_load(&hd__rt.state) != on) return -EINVAL;
-    drain();
-    if (!atomic_compare_exchange_strong(&hd__rt.state, &on, HD__RT_STOPPING)) return -EINVAL;
+    if (!hd__rt.embedded || atomic_load(&hd__rt.state) != HD__RT_ON) return -EINVAL;
+    /* Of several that stop it at once, one does. */
+    if (atomic_exchange(&hd__rt.draining, true)) return -EINVAL;
+    drain_and_close();
     stop_workers();
     join_carriers();
     tear_down();

@@ -62,9 +62,8 @@ static HD__NOINLINE int outfit(struct hd__worker *w, hd_thread *t, const struct 
     return err;
 }
 
-static HD__NOINLINE int spawn_foreign(hd_thread **out, const struct hd_attr *attr, hd_fn fn,
-                                      void *arg) {
-    if (atomic_load_explicit(&hd__rt.state, memory_order_acquire) != HD__RT_ON) return -EAGAIN;
+static int spawn_visiting(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void *arg) {
+    if (atomic_load_explicit(&hd__rt.state, memory_order_seq_cst) != HD__RT_ON) return -EAGAIN;
     hd_thread *t = hd__thread_take(NULL);
     if (!t) return -ENOMEM;
     hd__thread_init(t, out ? HD__THREAD_JOINABLE : 0, hd__rt.stack_class);
@@ -79,6 +78,14 @@ static HD__NOINLINE int spawn_foreign(hd_thread **out, const struct hd_attr *att
     }
     hd__sched_ready(t);
     return 0;
+}
+
+static HD__NOINLINE int spawn_foreign(hd_thread **out, const struct hd_attr *attr, hd_fn fn,
+                                      void *arg) {
+    hd__runtime_enter();
+    int err = spawn_visiting(out, attr, fn, arg);
+    hd__runtime_leave();
+    return err;
 }
 
 int hd__sched_spawn(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void *arg) {
@@ -231,10 +238,10 @@ static inline void reap(hd_thread *t, void **result) {
  * still there under the lock unless thieves have emptied the ring. */
 static inline bool take_newest(struct hd__worker *w, hd_thread *t) {
     struct hd__ring *lifo = &w->runq.lifo;
-    if (hd__ring_count(lifo) == 0 || hd__ring_front(lifo) != t || t->stack) return false;
+    if (hd__ring_count(lifo) == 0 || hd__ring_front(lifo) != t) return false;
     if ((w->tick + 1) % HD__POLL_TICK == 0) return false;
     hd__spin_lock(&w->runq.lock);
-    bool there = hd__ring_count(lifo) != 0;
+    bool there = hd__ring_count(lifo) != 0 && !t->stack;
     if (HD__LIKELY(there)) hd__ring_take_front(lifo);
     hd__spin_unlock(&w->runq.lock);
     w->tick += there;
@@ -292,7 +299,8 @@ static HD__NOINLINE int join_slow(hd_thread *t, void **result, uint64_t deadline
     return 0;
 }
 
-int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void *site) {
+static inline int join_from(struct hd__worker *w, hd_thread *t, void **result,
+                            uint64_t deadline_ns, const void *site) {
     uint32_t flags = hd__thread_flags(t);
     HD__CHECK((flags & (HD__THREAD_LIVE | HD__THREAD_JOINABLE)) ==
                       (HD__THREAD_LIVE | HD__THREAD_JOINABLE) && !t->detached,
@@ -301,13 +309,21 @@ int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void
         reap(t, result);
         return 0;
     }
-    struct hd__worker *w = hd__worker_get();
     if (w && deadline_ns == HD_FOREVER && take_newest(w, t)) {
         if (HD__UNLIKELY(!join_newest(w, t, site))) return -EINTR;
         reap(t, result);
         return 0;
     }
     return join_slow(t, result, deadline_ns, site);
+}
+
+int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void *site) {
+    struct hd__worker *w = hd__worker_get();
+    if (HD__LIKELY(w != NULL)) return join_from(w, t, result, deadline_ns, site);
+    hd__runtime_enter();
+    int err = join_from(NULL, t, result, deadline_ns, site);
+    hd__runtime_leave();
+    return err;
 }
 
 void hd__sched_detach(hd_thread *t) {
@@ -318,9 +334,12 @@ void hd__sched_detach(hd_thread *t) {
               (unsigned long long)t->id, hd_thread_name(t));
     bool ended = atomic_load_explicit(&t->ended, memory_order_relaxed);
     if (!ended) t->detached = true;
+    struct hd__worker *w = hd__worker_get();
+    if (!w) hd__runtime_enter(); /* t may be the last that the runtime waits for */
     hd__spin_unlock(&t->lock);
     if (ended)
         reap(t, NULL);
     else
-        count_ended(hd__worker_get());
+        count_ended(w);
+    if (!w) hd__runtime_leave();
 }

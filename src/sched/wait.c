@@ -32,9 +32,10 @@ int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadli
     if (deadline_ns == HD_FOREVER)
         atomic_fetch_add_explicit(&hd__rt.foreign_parked, 1, memory_order_seq_cst);
     if (held) hd__spin_unlock(held);
+    /* Until it is woken, not only claimed: the waker still reads the record and the party. */
     for (;;) {
         uint32_t word = atomic_load_explicit(&t->park, memory_order_acquire);
-        if (!(word & HD__PARK_WAITING)) break;
+        if (word & HD__PARK_WOKEN) break;
         if (hd__os_futex_wait(&t->park, word, deadline_ns) == -ETIMEDOUT &&
             hd__wait_claim_as(t, HD__PARK_TIMEOUT))
             break;
@@ -94,10 +95,12 @@ int hd__wait_park(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns, u
 }
 
 void hd__wait_wake_party(hd_thread *party) {
-    if (HD__UNLIKELY(hd__thread_flags(party) & HD__THREAD_FOREIGN))
+    if (HD__UNLIKELY(hd__thread_flags(party) & HD__THREAD_FOREIGN)) {
+        atomic_fetch_or_explicit(&party->park, HD__PARK_WOKEN, memory_order_release);
         hd__os_futex_wake(&party->park, 1);
-    else
+    } else {
         hd__sched_ready(party);
+    }
 }
 
 void hd__wait_interrupt(hd_thread *party) {

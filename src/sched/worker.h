@@ -104,7 +104,7 @@ struct hd__runtime {
     _Atomic uint32_t foreign_parked; /* foreign parties that wait without a deadline */
 
     HD__ALIGNED(HD__CACHE_LINE) struct hd__fifo injected;
-    HD__ALIGNED(HD__CACHE_LINE) hd__spin foreign_lock; /* guards foreign spawns' counters */
+    HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t visitors; /* see hd__runtime_enter() */
     _Atomic uint64_t foreign_spawned, foreign_ended;
     _Atomic uint64_t id_blocks;
 
@@ -179,6 +179,17 @@ static inline void hd__idle_wake_if_needed(void) {
 /* runtime.c */
 bool hd__runtime_drained(void);
 void hd__runtime_check_drain(void);
+
+/* Around what a foreign kernel thread does with workers or descriptors that nothing else keeps
+ * alive: the runtime is not torn down meanwhile. The addition comes before the look at `state`, and
+ * the stopping side sets `state` before it looks here, so one of the two sees the other. */
+static inline void hd__runtime_enter(void) {
+    atomic_fetch_add_explicit(&hd__rt.visitors, 1, memory_order_seq_cst);
+}
+
+static inline void hd__runtime_leave(void) {
+    atomic_fetch_sub_explicit(&hd__rt.visitors, 1, memory_order_release);
+}
 
 /* deadlock.c: called by the last worker to park, with nothing left to wait for. */
 void hd__deadlock_check(void);

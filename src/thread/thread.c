@@ -104,7 +104,10 @@ static void free_cold(hd_thread *t, void *arg) {
     (void)arg;
     if (t->ext) hd__thread_free_ext(t);
     hd__os_free(t->tls);
-    if (t->stack && !atomic_load(&t->ended)) hd__ctx_discard(&t->ctx);
+    if (t->stack && !atomic_load(&t->ended)) {
+        hd__ctx_discard(&t->ctx);
+        hd__annotate_stack_idle(t->stack->low, t->stack->size);
+    }
 }
 
 void hd__thread_release_all(void) {

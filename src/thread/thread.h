@@ -25,6 +25,7 @@
  *             bits: INTR     an interruption that no wait has consumed yet
  *                   WAITING  registers are saved; whoever clears this bit owns the wake-up
  *                   DEAF     the wait does not end by interruption
+ *                   WOKEN    foreign parties only: the waker is done with the party
  *                   reason   NOTIFIED, TIMEOUT or INTERRUPTED, written by the claimer
  *
  *             (any) --park()--> WAITING [|DEAF] --claim(reason)--> reason
@@ -55,6 +56,7 @@ enum {
     HD__PARK_INTR = 1u << 0,
     HD__PARK_WAITING = 1u << 1,
     HD__PARK_DEAF = 1u << 2,
+    HD__PARK_WOKEN = 1u << 3,
     HD__PARK_NOTIFIED = 1u << 8,
     HD__PARK_TIMEOUT = 2u << 8,
     HD__PARK_INTERRUPTED = 3u << 8,

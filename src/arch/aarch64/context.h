@@ -2,7 +2,8 @@
 /* aarch64 (AAPCS64): the contract of arch/arch.h. Included by it only.
  *
  * Floating-point control is fpcr, loaded only when it changes: writing it drains the pipeline on
- * many cores, and here it can be compared in a register. x29 (the frame pointer) is saved by hand. */
+ * many cores, and here it can be compared in a register. x29 (the frame pointer) is saved by hand.
+ */
 #ifndef HD_SRC_ARCH_AARCH64_CONTEXT_H
 #define HD_SRC_ARCH_AARCH64_CONTEXT_H
 
@@ -62,6 +63,7 @@ static HD__ALWAYS_INLINE void *hd__arch_switch(struct hd__arch_context *save,
         : "+r"(x0), "+r"(x1), "+r"(x2)
         :
         : HD__ARCH_CLOBBERS);
+    hd__arch_anything_ran();
     return x0;
 }
 
@@ -75,6 +77,7 @@ static HD__ALWAYS_INLINE void hd__arch_jump(const struct hd__arch_context *to, v
         :
         : "r"(x0), "r"(x2)
         : "x4", "memory");
+    hd__arch_unknown(); /* is not reached, but all stores before it must be made */
     __builtin_unreachable();
 }
 

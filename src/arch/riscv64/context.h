@@ -2,7 +2,8 @@
 /* riscv64 (lp64d): the contract of arch/arch.h. Included by it only.
  *
  * Floating-point control is fcsr, with its sticky exception flags, written only when it differs. s0
- * (the frame pointer) is saved by hand; gp and tp belong to the program and to the kernel thread. */
+ * (the frame pointer) is saved by hand; gp and tp belong to the program and to the kernel thread.
+ */
 #ifndef HD_SRC_ARCH_RISCV64_CONTEXT_H
 #define HD_SRC_ARCH_RISCV64_CONTEXT_H
 
@@ -59,6 +60,7 @@ static HD__ALWAYS_INLINE void *hd__arch_switch(struct hd__arch_context *save,
         : "+r"(a0), "+r"(a1), "+r"(a2)
         :
         : HD__ARCH_CLOBBERS);
+    hd__arch_anything_ran();
     return a0;
 }
 
@@ -72,6 +74,7 @@ static HD__ALWAYS_INLINE void hd__arch_jump(const struct hd__arch_context *to, v
         :
         : "r"(a0), "r"(a2)
         : "t1", "memory");
+    hd__arch_unknown(); /* is not reached, but all stores before it must be made */
     __builtin_unreachable();
 }
 

@@ -25,6 +25,16 @@ hd__arch_entry:
     .cfi_endproc
     .size hd__arch_entry, . - hd__arch_entry
 
+    /* See arch/arch.h: there so that it can be called, and never is. */
+    .globl hd__arch_unknown
+    .hidden hd__arch_unknown
+    .type hd__arch_unknown, @function
+hd__arch_unknown:
+    .cfi_startproc
+    ebreak
+    .cfi_endproc
+    .size hd__arch_unknown, . - hd__arch_unknown
+
     /* Round to nearest, no exceptions raised. */
     .bss
     .globl hd__arch_fresh_fc

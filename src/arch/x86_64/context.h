@@ -2,11 +2,11 @@
 /* x86-64 (System V ABI): the contract of arch/arch.h. Included by it only.
  *
  * Floating-point control is mxcsr (SSE) in the lower half of `fc`, with its sticky exception flags,
- * and the x87 control word in the next 16 bits. Both are stored and loaded at each switch. Comparing
- * first and loading only what differs was slower here (7.5 against 5.5 ns): what costs is reading
- * mxcsr, which a comparison waits for while stores and loads of an unchanged value overlap with
- * what comes next. As the flags travel along, each thread has an <fenv.h> environment of its own
- * as far as SSE goes. */
+ * and the x87 control word in the next 16 bits. Both are stored and loaded at each switch.
+ * Comparing first and loading only what differs was slower here (7.5 against 5.5 ns): what costs is
+ * reading mxcsr, which a comparison waits for while stores and loads of an unchanged value overlap
+ * with what comes next. As the flags travel along, each thread has an <fenv.h> environment of its
+ * own as far as SSE goes. */
 #ifndef HD_SRC_ARCH_X86_64_CONTEXT_H
 #define HD_SRC_ARCH_X86_64_CONTEXT_H
 
@@ -62,6 +62,7 @@ static HD__ALWAYS_INLINE void *hd__arch_switch(struct hd__arch_context *save,
         : "+a"(pass), "+D"(save), "+S"(to)
         :
         : HD__ARCH_CLOBBERS);
+    hd__arch_anything_ran();
     return pass;
 }
 
@@ -73,6 +74,7 @@ static HD__ALWAYS_INLINE void hd__arch_jump(const struct hd__arch_context *to, v
         :
         : "a"(pass), "S"(to)
         : "memory");
+    hd__arch_unknown(); /* is not reached, but all stores before it must be made */
     __builtin_unreachable();
 }
 

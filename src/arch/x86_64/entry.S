@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a fresh context begins (x86-64). Arrives with rax = pass and rsi = its context, still on the
- * stack of the context that it follows. Its own stack holds entry and arg. */
+/* Where a fresh context begins (x86-64). Arrives with rax = pass and rsi = its context, still on
+ * the stack of the context that it follows. Its own stack holds entry and arg. */
 
     .text
     .globl hd__arch_entry
@@ -30,6 +30,17 @@ hd__arch_entry:
     ud2
     .cfi_endproc
     .size hd__arch_entry, . - hd__arch_entry
+
+    /* See arch/arch.h: there so that it can be called, and never is. */
+    .globl hd__arch_unknown
+    .hidden hd__arch_unknown
+    .type hd__arch_unknown, @function
+hd__arch_unknown:
+    .cfi_startproc
+    endbr64
+    ud2
+    .cfi_endproc
+    .size hd__arch_unknown, . - hd__arch_unknown
 
     /* All exceptions masked, round to nearest, x87 with 64 bits of mantissa. */
     .data
