@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* heddle-bench-heddle and heddle-bench-pthread: every workload in one program. */
+#include "workloads.h"
+
+static const struct bench_experiment *const experiments[] = {
+    &bench_switch,   &bench_spawn,    &bench_lifecycle, &bench_wake,
+    &bench_capacity, &bench_forkjoin, &bench_idle,      &bench_bare, NULL,
+};
+
+int main(int argc, char **argv) {
+    return bench_main(argc, argv, experiments);
+}

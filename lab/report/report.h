@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The reports. Each takes a finished run and writes it to a stream; whether the writing worked is
+ * asked of the stream afterwards. They return 0, or -errno of what else went wrong. */
+#ifndef HEDDLE_LAB_REPORT_H
+#define HEDDLE_LAB_REPORT_H
+
+#include <stdio.h>
+
+#include "../result.h"
+
+/* A table for a person, 80 columns wide. */
+int report_text(const struct lab_run *run, FILE *f, bool colour);
+
+/* One object; the schema is in heddle-lab(1). */
+int report_json(const struct lab_run *run, FILE *f);
+
+/* A header and one row a metric (RFC 4180). */
+int report_csv(const struct lab_run *run, FILE *f);
+
+/* One self-contained page. */
+int report_html(const struct lab_run *run, FILE *f);
+
+#endif
