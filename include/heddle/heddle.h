@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Heddle: preemptive M:N threads for C on Linux. Includes the whole public interface. */
+/* Heddle: M:N threads for C on Linux. Includes the whole public interface. */
 #ifndef HEDDLE_HEDDLE_H
 #define HEDDLE_HEDDLE_H
 

@@ -21,7 +21,7 @@ struct hd_config {
     uint64_t slice_us;   /* time slice in microseconds, 100 to 1,000,000; 0: 10,000 */
     const char *policy;  /* scheduling policy; NULL: "steal" */
     size_t stack_size;   /* default stack of a thread, bytes; 0: 65,536 */
-    unsigned spin_us;    /* how long an idle worker spins before it parks; 0: 20; see HD_SPIN_NONE */
+    unsigned spin_us;    /* an idle worker spins so long before it parks; 0: 20; HD_SPIN_NONE */
     int deadlock;        /* HD_DEADLOCK_* */
     int bind_workers;    /* 1: each worker stays on its own CPU; 0: the kernel places them */
 };

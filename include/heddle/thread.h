@@ -37,7 +37,8 @@ enum { HD_PREEMPT_DEFAULT = 0, HD_PREEMPT_CARRIER = 1, HD_PREEMPT_LIGHT = 2, HD_
 struct hd_attr {
     size_t size;           /* sizeof(struct hd_attr): HD_ATTR() fills it */
     const char *name;      /* copied, cut at HD_NAME_MAX bytes; NULL: none */
-    size_t stack_size;     /* bytes, hd_stack_min() to 1 GiB, rounded up to a page; 0: the runtime's */
+    size_t stack_size;     /* bytes of address space, its guard page included: hd_stack_min() to
+                            * 1 GiB, rounded up to a power of two; 0: the runtime's */
     int priority;          /* 1 to 20, 0: 10. Kept for policies that have priorities */
     const hd_cpuset *cpus; /* CPUs it may run on, copied; NULL: any */
     int numa_node;         /* 0: any, n + 1: node n. A hint */
@@ -95,7 +96,7 @@ HD_API size_t hd_stack_min(void);
 /* What a thread's stack holds, in bytes. */
 struct hd_stack_usage {
     size_t size;       /* usable bytes, without the guard */
-    size_t high_water; /* the most that was in use: exact with HD_ATTR_PAINT_STACK, else by the page */
+    size_t high_water; /* the most that was in use; by the page without HD_ATTR_PAINT_STACK */
     bool exact;        /* whether high_water is exact */
 };
 

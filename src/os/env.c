@@ -44,7 +44,7 @@ int hd__os_env_u64(const char *name, uint64_t min, uint64_t max, uint64_t *out) 
         return 0;
     }
     if (parse(text, &value) != 0 || value < min || value > max) {
-        hd__print_fd2("heddle: %s=%s is ignored: it must be a number from %llu to %llu\n", name,
+        hd__print_fd2("heddle: %s=%s is not a number from %llu to %llu\n", name,
                       text, (unsigned long long)min, (unsigned long long)max);
         return -EINVAL;
     }

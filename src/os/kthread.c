@@ -3,6 +3,7 @@
 #include "os/kthread.h"
 
 #include "base/check.h"
+#include "base/spin.h"
 #include "os/fault.h"
 
 #include <errno.h>
@@ -64,4 +65,18 @@ int hd__os_kthread_stack(void **low, void **top) {
 
 void hd__os_yield(void) {
     sched_yield();
+}
+
+/* The C library calls the destructor of a key for each kernel thread whose value is not NULL. The
+ * key is made by the first that needs it, and tried again by the next if that failed. */
+int hd__os_kthread_at_exit(void (*fn)(void *arg), void *arg) {
+    static hd__spin lock;
+    static pthread_key_t key;
+    static bool made;
+    hd__spin_lock(&lock);
+    if (!made && !HD__FAULT("pthread_key_create")) made = pthread_key_create(&key, fn) == 0;
+    bool usable = made;
+    hd__spin_unlock(&lock);
+    if (!usable || HD__FAULT("pthread_setspecific")) return -ENOMEM;
+    return pthread_setspecific(key, arg) ? -ENOMEM : 0;
 }

@@ -25,6 +25,11 @@ int hd__os_kthread_create(const char *name, void (*fn)(void *arg), void *arg,
 /* Waits until it has ended. */
 void hd__os_kthread_join(struct hd__os_kthread *k);
 
+/* Has fn(arg) called when the calling kernel thread ends by returning or by pthread_exit(). One
+ * registration a kernel thread, a later one replaces it; all callers name the same fn. arg is not
+ * NULL. 0 or -ENOMEM. */
+int hd__os_kthread_at_exit(void (*fn)(void *arg), void *arg);
+
 /* The bounds of the calling kernel thread's own stack: low and one past the highest address. 0 or
  * -errno. Slow (it may read /proc/self/maps on the main thread). */
 int hd__os_kthread_stack(void **low, void **top);

@@ -5,12 +5,11 @@
  * parked with no timer armed, and every other kernel thread waits on one of our objects without a
  * deadline. So the kernel is asked how many threads the process has. A program with threads of its
  * own that do other things is never reported, since one of them could still post a semaphore. */
-#include <dlfcn.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "os/cpu.h"
+#include "os/symbol.h"
 #include "sched/worker.h"
 
 /* TSan runs a kernel thread of its own. */
@@ -21,22 +20,21 @@ enum { TOOL_KTHREADS = 0 };
 #endif
 
 /* The function if its name is known, else what addr2line needs. */
-static void print_site(const char *site) {
-    Dl_info info = {.dli_fname = NULL};
-    if (!dladdr(site, &info) || !info.dli_fname)
-        hd__print_fd2(", at %p", (const void *)site);
-    else if (info.dli_sname)
-        hd__print_fd2(", in %s+0x%zx (%s)", info.dli_sname,
-                      (size_t)(site - (const char *)info.dli_saddr), info.dli_fname);
+static void print_site(const void *site) {
+    struct hd__os_symbol symbol;
+    if (!hd__os_symbol_find(site, &symbol))
+        hd__print_fd2(", at %p", site);
+    else if (symbol.name)
+        hd__print_fd2(", in %s+0x%zx (%s)", symbol.name, symbol.offset, symbol.file);
     else
-        hd__print_fd2(", at %s+0x%zx", info.dli_fname,
-                      (size_t)(site - (const char *)info.dli_fbase));
+        hd__print_fd2(", at %s+0x%zx", symbol.file, symbol.file_offset);
 }
 
 static void print_thread(hd_thread *t, void *arg) {
     unsigned long long *n = arg;
-    if (!(atomic_load_explicit(&t->park, memory_order_acquire) & HD__PARK_WAITING)) return;
+    /* Not by WAITING: one that was moved from a condition to its mutex is claimed and waits on. */
     const struct hd__wait *w = t->wait;
+    if (!w || atomic_load_explicit(&t->ended, memory_order_acquire)) return;
     hd__print_fd2("  thread %llu '%s' waits for %s", (unsigned long long)t->id, hd_thread_name(t),
                   w->what);
     if (w->object && strcmp(w->what, "join") == 0) {
@@ -63,7 +61,8 @@ void hd__deadlock_check(void) {
                   "The threads:\n");
     hd__thread_each(print_thread, &waiting);
     if (foreign) hd__print_fd2("  and %u kernel threads of the host program\n", foreign);
-    hd__print_fd2("heddle: %llu threads wait. Look up addresses with addr2line -e FILE OFFSET; "
-                  "hd_config.deadlock changes what happens here\n", waiting);
-    if (hd__rt.deadlock == HD_DEADLOCK_ABORT) abort();
+    static const char advice[] = "Look up addresses with addr2line -e FILE OFFSET; "
+                                 "hd_config.deadlock changes what happens here";
+    if (hd__rt.deadlock == HD_DEADLOCK_ABORT) hd__fatal("%llu threads wait. %s", waiting, advice);
+    hd__print_fd2("heddle: %llu threads wait. %s\n", waiting, advice);
 }

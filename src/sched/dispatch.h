@@ -85,21 +85,29 @@ static inline hd_thread *next_direct(struct hd__worker *w) {
 
 /* ---- Parking ---- */
 
-/* Sets WAITING. Returns whether an interruption was pending that this wait must end with. */
-static inline bool set_waiting(hd_thread *t, bool deaf) {
-    uint32_t old = atomic_load_explicit(&t->park, memory_order_relaxed);
-    uint32_t next;
+/* Sets WAITING; returns the park word that says so. An interruption that was pending stays in it:
+ * an interruptible wait must then end with it. */
+static inline uint64_t set_waiting(hd_thread *t, bool deaf) {
+    uint64_t old = atomic_load_explicit(&t->park, memory_order_relaxed);
+    uint64_t next;
     do {
-        next = (old & HD__PARK_INTR) | HD__PARK_WAITING | (deaf ? HD__PARK_DEAF : 0);
+        next = (old & (HD__PARK_COUNT | HD__PARK_INTR)) + HD__PARK_ONE_WAIT +
+               (HD__PARK_WAITING | (deaf ? HD__PARK_DEAF : 0));
     } while (!atomic_compare_exchange_weak_explicit(&t->park, &old, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
-    return !deaf && (old & HD__PARK_INTR);
+    return next;
 }
 
-/* A wait without lock and deadline: see commit(). */
-static inline void commit_bare(hd_thread *t) {
-    if (HD__UNLIKELY(set_waiting(t, false)) && hd__wait_claim_as(t, HD__PARK_INTERRUPTED))
+static inline bool must_end(uint64_t word) {
+    return (word & (HD__PARK_INTR | HD__PARK_DEAF)) == HD__PARK_INTR;
+}
+
+/* A wait without lock and deadline: see commit(). Returns the park word of the wait. */
+static inline uint64_t commit_bare(hd_thread *t) {
+    uint64_t word = set_waiting(t, false);
+    if (HD__UNLIKELY(must_end(word)) && hd__wait_claim_as(t, HD__PARK_INTERRUPTED))
         hd__sched_ready(t);
+    return word;
 }
 
 /* On the context that continues: the parked thread's registers are saved. From the moment that
@@ -112,7 +120,7 @@ static inline void commit(struct hd__worker *w, struct hd__wait *wait) {
     }
     hd_thread *t = wait->party;
     hd__spin *held = wait->held;
-    bool interrupted = set_waiting(t, wait->flags & HD__WAIT_UNINTERRUPTIBLE);
+    bool interrupted = must_end(set_waiting(t, wait->flags & HD__WAIT_UNINTERRUPTIBLE));
     if (HD__UNLIKELY(interrupted)) interrupted = hd__wait_claim_as(t, HD__PARK_INTERRUPTED);
     if (held) hd__spin_unlock(held);
     if (HD__UNLIKELY(interrupted)) hd__sched_ready(t);
@@ -124,22 +132,28 @@ static inline void commit(struct hd__worker *w, struct hd__wait *wait) {
  * continues. sched.c has what is not inlined. */
 void hd__sched_settle(struct hd__worker *w, enum hd__post kind);
 
-/* For a thread that begins: the one that left most often waits for it. */
-static inline void settle_parked(struct hd__worker *w) {
+/* For a thread that begins. Returns the one that left to wait for it, with its park word, if that
+ * is who left. */
+static inline hd_thread *settle_start(struct hd__worker *w, uint64_t *waiting) {
     enum hd__post kind = w->post_kind;
     w->post_kind = HD__POST_NONE;
-    if (HD__LIKELY(kind == HD__POST_WAIT))
-        commit_bare(w->post);
-    else
-        hd__sched_settle(w, kind);
+    if (HD__LIKELY(kind == HD__POST_WAIT)) {
+        hd_thread *joiner = w->post;
+        *waiting = commit_bare(joiner);
+        return joiner;
+    }
+    hd__sched_settle(w, kind);
+    return NULL;
 }
 
-/* For a thread that goes on. */
+/* For a thread that goes on. One that yielded was in no queue during the switch: a worker that
+ * looked then has seen nothing, and may have parked. */
 static inline void settle(struct hd__worker *w) {
     enum hd__post kind = w->post_kind;
     w->post_kind = HD__POST_NONE;
     if (kind == HD__POST_YIELD) {
         ready_back(w, w->post);
+        hd__idle_wake_if_needed();
     } else if (kind == HD__POST_STACK &&
                ((struct hd__stack *)w->post)->klass == hd__rt.stack_class) {
         hd__stack_put(&w->stacks, w->post);
@@ -178,12 +192,12 @@ static inline struct hd__worker *switch_to(struct hd__worker *w, hd_thread *t, h
 static inline bool take_interruption(hd_thread *t) {
     if (HD__LIKELY(!(atomic_load_explicit(&t->park, memory_order_relaxed) & HD__PARK_INTR)))
         return false;
-    return atomic_fetch_and_explicit(&t->park, ~(uint32_t)HD__PARK_INTR, memory_order_relaxed) &
+    return atomic_fetch_and_explicit(&t->park, ~(uint64_t)HD__PARK_INTR, memory_order_relaxed) &
            HD__PARK_INTR;
 }
 
 static inline int result_of(hd_thread *t) {
-    uint32_t reason = atomic_load_explicit(&t->park, memory_order_acquire) & HD__PARK_REASON;
+    uint64_t reason = atomic_load_explicit(&t->park, memory_order_acquire) & HD__PARK_REASON;
     if (HD__LIKELY(reason == HD__PARK_NOTIFIED)) return 0;
     return reason == HD__PARK_TIMEOUT ? -ETIMEDOUT : -EINTR;
 }
@@ -201,6 +215,7 @@ static inline int park_untimed(struct hd__worker *w, struct hd__wait *wait, hd__
     wait->flags = flags;
     t->wait = wait;
     switch_to(w, t, next_direct(w), HD__POST_PARK, wait);
+    t->wait = NULL;
     return result_of(t);
 }
 

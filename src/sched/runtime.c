@@ -175,8 +175,9 @@ static void reset(const struct hd_config *cfg) {
 
 /* Brings everything up but the carriers. */
 static int set_up(const struct hd_config *cfg) {
-    int err = hd__os_cpus_allowed(&hd__rt.allowed);
-    if (err < 0) return err;
+    /* Where the kernel does not say, or the process lives beyond HD_CPU_MAX: any CPU. */
+    if (hd__os_cpus_allowed(&hd__rt.allowed) <= 0)
+        memset(&hd__rt.allowed, 0xff, sizeof hd__rt.allowed);
     reset(cfg);
     size_t bytes = cfg->workers * sizeof(struct hd__worker);
     hd__rt.workers = hd__os_alloc_aligned(HD__CACHE_LINE, bytes);
@@ -185,13 +186,8 @@ static int set_up(const struct hd_config *cfg) {
     for (unsigned i = 0; i < cfg->workers; i++) worker_init(&hd__rt.workers[i], i);
     /* Twice: a stack that its ended thread has not left yet counts as cached. */
     hd__stack_set_workers(2 * cfg->workers);
-    err = hd__overflow_init();
-    if (err) {
-        hd__os_free(hd__rt.workers);
-        hd__rt.workers = NULL;
-        hd__stack_release_all();
-        return err;
-    }
+    /* Without the handler an overflow still ends the process, only without our line. */
+    (void)hd__overflow_init();
     hd__arch_fp_capture();
     return 0;
 }

@@ -137,6 +137,7 @@ void hd__sched_settle(struct hd__worker *w, enum hd__post kind) {
         break;
     case HD__POST_YIELD:
         ready_back(w, w->post);
+        hd__idle_wake_if_needed();
         break;
     case HD__POST_PARK:
         commit(w, w->post);
@@ -205,9 +206,8 @@ static hd_thread *poll_lifo(struct hd__worker *w) {
 /* What take_next() would pass over for long. */
 static hd_thread *poll(struct hd__worker *w) {
     hd_thread *t = NULL;
-    if (hd__timers_earliest(&w->timers) != HD_FOREVER &&
-        hd__sched_expire(w, &w->timers, hd__os_now_ns()) > 1)
-        hd__idle_wake_if_needed();
+    if (hd__timers_earliest(&w->timers) != HD_FOREVER)
+        hd__sched_expire(w, &w->timers, hd__os_now_ns());
     if (hd__fifo_count(&w->inbox) != 0) t = hd__sched_take_inbox(w);
     if (!t && w->tick - w->served >= HD__FAIR_TICK) {
         w->served = w->tick;
@@ -232,6 +232,8 @@ void hd__sched_loop(struct hd__worker *w) {
         }
         if (!t) t = take_next(w);
         if (!t) t = hd__sched_take_injected(w, HD__RING_SIZE / 2);
+        /* What was in no queue while it was moved may have been missed by one that parked. */
+        if (t && hd__runq_count(&w->runq) != 0) hd__idle_wake_if_needed();
         if (!t) t = hd__idle_find(w);
         if (!t) break;
         uint64_t earliest_ns = hd__timers_earliest(&w->timers);
@@ -241,7 +243,8 @@ void hd__sched_loop(struct hd__worker *w) {
         struct hd__worker *same = hd__ctx_switch(&w->loop, &t->ctx, w);
         HD__ASSERT(same == w);
         (void)same;
-        settle(w);
+        enum hd__post kind = w->post_kind;
+        w->post_kind = HD__POST_NONE;
+        hd__sched_settle(w, kind); /* and no wake: the loop looks first what it runs itself */
     }
 }
-

@@ -127,15 +127,11 @@ static inline void count_ended(struct hd__worker *w) {
         hd__runtime_check_drain();
 }
 
-/* Publishes t's end and returns the party that waited for it, already claimed, or NULL. t may be
- * gone afterwards. */
-static inline hd_thread *publish_end(struct hd__worker *w, hd_thread *t) {
-    if (!(hd__thread_flags(t) & HD__THREAD_JOINABLE)) {
-        hd__thread_give(&w->threads, t);
-        return NULL;
-    }
+/* Publishes t's end under its lock; returns the party that waited for it, already claimed, or NULL.
+ * The lock's release is the last access to t. */
+static HD__NOINLINE hd_thread *publish_locked(struct hd__worker *w, hd_thread *t) {
     hd__spin_lock(&t->lock);
-    if (t->detached) {
+    if (atomic_load_explicit(&t->detached, memory_order_relaxed)) {
         /* hd_detach() has counted it. */
         hd__spin_unlock(&t->lock);
         hd__thread_give(&w->threads, t);
@@ -155,6 +151,32 @@ static inline hd_thread *publish_end(struct hd__worker *w, hd_thread *t) {
     return woken;
 }
 
+/* The end of a thread whose joiner waits through join_newest(), in the wait whose park word is
+ * `waiting`: claims exactly that wait. Having won, this thread alone knows t, since its joiner
+ * holds the only handle and is not woken yet. Having lost, to an interruption, the joiner is about
+ * to withdraw under the lock, or has. */
+static inline hd_thread *publish_direct(struct hd__worker *w, hd_thread *t, hd_thread *party,
+                                        uint64_t waiting) {
+    uint64_t notified = (waiting & HD__PARK_COUNT) | HD__PARK_NOTIFIED;
+    if (HD__UNLIKELY(!atomic_compare_exchange_strong_explicit(
+            &party->park, &waiting, notified, memory_order_acq_rel, memory_order_relaxed)))
+        return publish_locked(w, t);
+    t->joiner = NULL;
+    atomic_store_explicit(&t->ended, 1, memory_order_release);
+    count_ended(w);
+    return party;
+}
+
+/* Publishes t's end and returns the party that waited for it, already claimed, or NULL. t may be
+ * gone afterwards. `direct`: its joiner if that came through join_newest(), else NULL. */
+static inline hd_thread *publish_end(struct hd__worker *w, hd_thread *t, hd_thread *direct,
+                                     uint64_t waiting) {
+    if (HD__LIKELY(direct != NULL)) return publish_direct(w, t, direct, waiting);
+    if (hd__thread_flags(t) & HD__THREAD_JOINABLE) return publish_locked(w, t);
+    hd__thread_give(&w->threads, t);
+    return NULL;
+}
+
 /* Whether `next` can run on the stack that an ended thread leaves. */
 static inline bool can_adopt(const hd_thread *next, const struct hd__stack *s) {
 #ifdef HD__ANNOTATED
@@ -165,10 +187,12 @@ static inline bool can_adopt(const hd_thread *next, const struct hd__stack *s) {
 }
 
 /* Runs threads one after another on this stack, as long as fresh ones follow ended ones; returns
- * the worker to leave from, with *next the context's thread to leave to (NULL: the loop). */
+ * the worker to leave from, with *next_out the thread to leave to (NULL: the loop). `direct` waits
+ * for the first one. */
 static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *stack,
+                                      hd_thread *direct, uint64_t waiting,
                                       struct hd__context *dying, hd_thread **next_out) {
-    for (;;) {
+    for (;; direct = NULL) {
         hd_thread *t = w->current;
         t->arg = t->fn(t->arg);
         hd__sched_hostile_point();
@@ -179,7 +203,7 @@ static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *st
 #else
         (void)dying;
 #endif
-        hd_thread *next = publish_end(w, t);
+        hd_thread *next = publish_end(w, t, direct, waiting);
         if (HD__UNLIKELY(next && (hd__thread_flags(next) &
                                   (HD__THREAD_PINNED | HD__THREAD_FOREIGN)))) {
             hd__wait_wake_party(next);
@@ -207,8 +231,9 @@ static void thread_entry(void *pass, void *arg) {
     hd_thread *first = arg, *next;
     struct hd__stack *stack = first->stack;
     struct hd__context dying;
-    settle_parked(w);
-    w = run_threads(w, stack, &dying, &next);
+    uint64_t waiting = 0;
+    hd_thread *direct = settle_start(w, &waiting);
+    w = run_threads(w, stack, direct, waiting, &dying, &next);
     w->post_kind = HD__POST_STACK;
     w->post = stack;
     struct hd__context *to = &w->loop;
@@ -222,6 +247,13 @@ static void thread_entry(void *pass, void *arg) {
 }
 
 /* ---- Joining ---- */
+
+/* For the checks of callers' bugs: a freed descriptor has no flags. */
+static inline bool is_joinable(hd_thread *t) {
+    const uint32_t need = HD__THREAD_LIVE | HD__THREAD_JOINABLE;
+    return (hd__thread_flags(t) & need) == need &&
+           !atomic_load_explicit(&t->detached, memory_order_relaxed);
+}
 
 /* t has ended: takes its result and frees it. The ending thread's last access is the release of
  * its lock. */
@@ -261,6 +293,7 @@ static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *s
     self->wait = &wait;
     t->joiner = &wait;
     switch_to(w, self, t, HD__POST_WAIT, self);
+    self->wait = NULL;
     if (HD__LIKELY(result_of(self) == 0)) return true;
     hd__spin_lock(&t->lock);
     if (wait.queued) t->joiner = NULL;
@@ -301,9 +334,7 @@ static HD__NOINLINE int join_slow(hd_thread *t, void **result, uint64_t deadline
 
 static inline int join_from(struct hd__worker *w, hd_thread *t, void **result,
                             uint64_t deadline_ns, const void *site) {
-    uint32_t flags = hd__thread_flags(t);
-    HD__CHECK((flags & (HD__THREAD_LIVE | HD__THREAD_JOINABLE)) ==
-                      (HD__THREAD_LIVE | HD__THREAD_JOINABLE) && !t->detached,
+    HD__CHECK(is_joinable(t),
               "hd_join: not a joinable thread; it was joined or detached before");
     if (atomic_load_explicit(&t->ended, memory_order_acquire)) {
         reap(t, result);
@@ -327,13 +358,13 @@ int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void
 }
 
 void hd__sched_detach(hd_thread *t) {
-    HD__CHECK((hd__thread_flags(t) & HD__THREAD_JOINABLE) && !t->detached,
+    HD__CHECK(is_joinable(t),
               "hd_detach: not a joinable thread; it was joined or detached before");
     hd__spin_lock(&t->lock);
     HD__CHECK(!t->joiner, "hd_detach: thread %llu '%s' is being joined",
               (unsigned long long)t->id, hd_thread_name(t));
     bool ended = atomic_load_explicit(&t->ended, memory_order_relaxed);
-    if (!ended) t->detached = true;
+    if (!ended) atomic_store_explicit(&t->detached, true, memory_order_relaxed);
     struct hd__worker *w = hd__worker_get();
     if (!w) hd__runtime_enter(); /* t may be the last that the runtime waits for */
     hd__spin_unlock(&t->lock);

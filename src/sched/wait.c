@@ -21,6 +21,12 @@ hd_thread *hd__wait_self(void) {
     return HD__LIKELY(w != NULL) ? w->current : foreign_party();
 }
 
+/* The half of the park word that holds the bits: what a foreign party sleeps on. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the lower half comes first");
+static _Atomic uint32_t *park_futex(hd_thread *t) {
+    return (_Atomic uint32_t *)(void *)&t->park;
+}
+
 int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns) {
     hd_thread *t = wait->party;
     if (deadline_ns != HD_FOREVER && hd__os_now_ns() >= deadline_ns) {
@@ -34,9 +40,11 @@ int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadli
     if (held) hd__spin_unlock(held);
     /* Until it is woken, not only claimed: the waker still reads the record and the party. */
     for (;;) {
-        uint32_t word = atomic_load_explicit(&t->park, memory_order_acquire);
+        uint64_t word = atomic_load_explicit(&t->park, memory_order_acquire);
         if (word & HD__PARK_WOKEN) break;
-        if (hd__os_futex_wait(&t->park, word, deadline_ns) == -ETIMEDOUT &&
+        /* Once claimed there is no deadline any more: the waker may come much later. */
+        uint64_t until_ns = word & HD__PARK_WAITING ? deadline_ns : HD_FOREVER;
+        if (hd__os_futex_wait(park_futex(t), (uint32_t)word, until_ns) == -ETIMEDOUT &&
             hd__wait_claim_as(t, HD__PARK_TIMEOUT))
             break;
     }
@@ -56,7 +64,7 @@ void hd__wait_commit_timed(struct hd__worker *w, struct hd__wait *wait) {
     wait->timer.deadline_ns = deadline_ns;
     hd__spin_lock(&w->timers.lock);
     hd__timers_insert(&w->timers, &wait->timer);
-    bool interrupted = set_waiting(t, deaf);
+    bool interrupted = must_end(set_waiting(t, deaf));
     hd__spin_unlock(&w->timers.lock);
     if (interrupted) interrupted = hd__wait_claim_as(t, HD__PARK_INTERRUPTED);
     if (held) hd__spin_unlock(held);
@@ -84,6 +92,7 @@ static int park_timed(struct hd__wait *wait, hd__spin *held, uint64_t deadline_n
     struct hd__worker *w = hd__worker_get();
     switch_to(w, t, next_direct(w), HD__POST_PARK, wait);
     hd__timer_cancel(wait->timers, &wait->timer);
+    t->wait = NULL;
     return result_of(t);
 }
 
@@ -97,17 +106,18 @@ int hd__wait_park(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns, u
 void hd__wait_wake_party(hd_thread *party) {
     if (HD__UNLIKELY(hd__thread_flags(party) & HD__THREAD_FOREIGN)) {
         atomic_fetch_or_explicit(&party->park, HD__PARK_WOKEN, memory_order_release);
-        hd__os_futex_wake(&party->park, 1);
+        hd__os_futex_wake(park_futex(party), 1);
     } else {
         hd__sched_ready(party);
     }
 }
 
 void hd__wait_interrupt(hd_thread *party) {
-    uint32_t old = atomic_load_explicit(&party->park, memory_order_relaxed);
+    uint64_t old = atomic_load_explicit(&party->park, memory_order_relaxed);
     for (;;) {
         bool claim = (old & HD__PARK_WAITING) && !(old & HD__PARK_DEAF);
-        uint32_t next = claim ? (uint32_t)HD__PARK_INTERRUPTED : old | HD__PARK_INTR;
+        uint64_t next = claim ? (old & HD__PARK_COUNT) | HD__PARK_INTERRUPTED
+                              : old | HD__PARK_INTR;
         if (!atomic_compare_exchange_weak_explicit(&party->park, &old, next, memory_order_acq_rel,
                                                    memory_order_relaxed))
             continue;

@@ -127,11 +127,11 @@ int hd__wait_park(struct hd__wait *w, hd__spin *held, uint64_t deadline_ns, unsi
 
 /* Ends a party's wait with `reason`; false if somebody else ended it or it does not wait. */
 static inline bool hd__wait_claim_as(hd_thread *party, uint32_t reason) {
-    uint32_t old = atomic_load_explicit(&party->park, memory_order_relaxed);
-    uint32_t next;
+    uint64_t old = atomic_load_explicit(&party->park, memory_order_relaxed);
+    uint64_t next;
     do {
         if (!(old & HD__PARK_WAITING)) return false;
-        next = reason;
+        next = (old & HD__PARK_COUNT) | reason;
         if (reason != HD__PARK_INTERRUPTED) next |= old & HD__PARK_INTR;
     } while (!atomic_compare_exchange_weak_explicit(&party->park, &old, next, memory_order_acq_rel,
                                                     memory_order_relaxed));

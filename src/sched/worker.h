@@ -22,8 +22,8 @@ enum {
     HD__POLL_TICK = 2, /* every so many dispatches go through the scheduler's own loop, */
     HD__FAIR_TICK = 4, /* and so many look at injected threads and at lifo's oldest */
 #else
-    HD__POLL_TICK = 16,
-    HD__FAIR_TICK = 64,
+    HD__POLL_TICK = 32,
+    HD__FAIR_TICK = 128,
 #endif
     HD__STEAL_MAX = 32,    /* threads taken by one theft, at most */
     HD__CREDIT_BATCH = 64, /* stack reservations that a worker takes at a time */
@@ -41,7 +41,7 @@ enum hd__post {
     HD__POST_NONE,
     HD__POST_YIELD, /* a thread: it goes behind all others */
     HD__POST_PARK,  /* a wait record: its party waits from now on */
-    HD__POST_WAIT,  /* a thread that waits, without lock and deadline */
+    HD__POST_WAIT,  /* a thread that waits for the one it left to: without lock and deadline */
     HD__POST_STACK, /* a stack that nobody stands on any more */
 };
 
@@ -92,8 +92,8 @@ struct hd__runtime {
     uint64_t spin_ns;
     hd_cpuset allowed;
     _Atomic int state;      /* enum hd__rt_state */
-    _Atomic bool stopping;  /* the workers' loops end */
-    _Atomic bool draining;  /* somebody waits for the joinable threads to end */
+    _Atomic int stopping;   /* the workers' loops end */
+    _Atomic int draining;   /* somebody waits for the joinable threads to end */
 
     /* parked | searching << 16. Changed by atomic additions; `parked` only under idle_lock. */
     HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t idle;

@@ -6,7 +6,7 @@
  * that makes room puts the element of the first waiting sender into the ring for it. The woken
  * party only has to return. An unbuffered channel is the case of a ring without places.
  *
- * Invariants, whenever the guard is free (waiters that have given up but not left yet do not count):
+ * Invariants, whenever the guard is free (waiters that gave up but have not left do not count):
  *   count <= capacity;
  *   a receiver waits only if count is 0 and no sender waits;
  *   a sender waits only if count is capacity;

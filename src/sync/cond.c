@@ -11,12 +11,12 @@
  * A waiter is in at most one queue. Between claim and wake it belongs to the signaller, then to the
  * mutex's queue.
  *
- * No signal is lost. A waiter queues itself under the guard while it still owns the mutex, and gives
- * the mutex back under the same guard; only hd__wait_park() releases the guard. A signaller that
- * changed the condition under the mutex either did so before the waiter took the mutex (then the
- * waiter saw the condition) or after the waiter gave it back (then it finds the waiter queued). A
- * signal is consumed only by a waiter that could be claimed; one that timed out meanwhile is passed
- * over, so it cannot swallow a signal that others need.
+ * No signal is lost. A waiter queues itself under the guard while it still owns the mutex, and
+ * gives the mutex back under the same guard; only hd__wait_park() releases the guard. A signaller
+ * that changed the condition under the mutex either did so before the waiter took the mutex (then
+ * the waiter saw the condition) or after the waiter gave it back (then it finds the waiter queued).
+ * A signal is consumed only by a waiter that could be claimed; one that timed out meanwhile is
+ * passed over, so it cannot swallow a signal that others need.
  *
  * Ordering. hd_cond_signal() and hd_cond_broadcast() read `waiting` without the guard. Relaxed is
  * enough: the store in wait_for_signal() is followed by the release of the mutex, and the signaller
@@ -52,7 +52,8 @@ static inline void note_emptiness(struct cond *c) {
     }
 }
 
-static int wait_for_signal(struct cond *c, hd_mutex *mutex, uint64_t deadline_ns, const void *site) {
+static int wait_for_signal(struct cond *c, hd_mutex *mutex, uint64_t deadline_ns,
+                           const void *site) {
     struct hd__mutex *m = (struct hd__mutex *)mutex;
     struct hd__wait w;
     hd__sched_hostile_point();

@@ -51,9 +51,9 @@ static HD__NOINLINE bool release_all(struct event *e) {
     bool any = claimed.head != NULL;
     uint32_t state = hd__load_relaxed(&e->state);
     /* Another set may have come here first; then the word may be SET, or have been reset. */
-    while (!atomic_compare_exchange_weak_explicit(
-        &e->state, &state, any ? SET : state & ~(uint32_t)WAITERS, memory_order_release,
-        memory_order_relaxed)) {
+    while (!atomic_compare_exchange_weak_explicit(&e->state, &state,
+                                                  any ? SET : state & ~(uint32_t)WAITERS,
+                                                  memory_order_release, memory_order_relaxed)) {
     }
     hd__spin_unlock(&e->guard);
     hd__sync_wake_all(&claimed);
@@ -70,9 +70,8 @@ void hd_event_set(hd_event *public) {
                 return;
             }
             state = hd__load_relaxed(&e->state);
-        } else if (atomic_compare_exchange_weak_explicit(&e->state, &state, SET,
-                                                         memory_order_release,
-                                                         memory_order_relaxed)) {
+        } else if (atomic_compare_exchange_weak_explicit(
+                       &e->state, &state, SET, memory_order_release, memory_order_relaxed)) {
             return;
         }
     }

@@ -7,8 +7,8 @@
  * comes meanwhile would park as well; throughput falls to one section per context switch. Barging
  * alone lets a waiter lose for ever, so a waiter that was woken and lost LOSSES_MAX times, or that
  * loses again LOSING_MAX_NS after its first loss, is marked STARVING, and the next unlock hands it
- * the mutex. A waiter that lost goes back to the *front* of the queue, so the order among waiters is
- * kept, and each waits for a bounded number of wake-ups of those before it.
+ * the mutex. A waiter that lost goes back to the *front* of the queue, so the order among waiters
+ * is kept, and each waits for a bounded number of wake-ups of those before it.
  *
  * Few wake-ups. At most one woken waiter is on its way at a time (WOKEN): until it has arrived,
  * unlocks leave the others asleep and stay on their short path.
@@ -30,8 +30,8 @@
  *   LOCKED|WAITERS -> LOCKED[|WAITERS]             unlock hands over to a starving one (guard)
  *   WOKEN|... <-> LOCKED|WOKEN|...                 others barge meanwhile
  *   WOKEN|... -> LOCKED|...                        the woken waiter takes it
- *   LOCKED|WOKEN|... -> LOCKED|WAITERS             the woken waiter lost; queued at the front (guard)
- *   0 -> WOKEN[|WAITERS]                           a condition sends waiters to a free mutex (guard)
+ *   LOCKED|WOKEN|... -> LOCKED|WAITERS             the woken waiter lost, and queues again (guard)
+ *   0 -> WOKEN[|WAITERS]                           a condition sends it waiters (guard)
  *
  * Invariant: WAITERS without LOCKED implies WOKEN. So somebody who will unlock, and then see
  * WAITERS, is always there: the owner, or the woken waiter on its way. A condition may add a

@@ -28,8 +28,8 @@ enum { RUNNING = 1, WAITERS = 2, DONE = 4 };
 
 struct once {
     _Atomic uint32_t state;
-    hd__spin guard;                    /* guards queue, and the WAITERS bit of state */
-    struct hd__waitq queue;            /* links: hd__wait.next and .prev */
+    hd__spin guard;                     /* guards queue, and the WAITERS bit of state */
+    struct hd__waitq queue;             /* links: hd__wait.next and .prev */
     _Atomic(struct hd_thread *) runner; /* who runs the function; written by itself */
 } __attribute__((may_alias));
 

@@ -51,8 +51,8 @@ static inline bool change(struct waitgroup *wg, uint64_t *state, uint64_t to) {
 static inline void check_not_negative(struct waitgroup *wg, int64_t count, int64_t n,
                                       const char *call) {
     HD__CHECK(count + n >= 0,
-              "%s: the count of wait group %p falls below zero (%lld, adding %lld); add before the work "
-              "starts, and be done once a piece",
+              "%s: the count of wait group %p falls below zero (%lld, adding %lld); add "
+              "before the work starts, and be done once a piece",
               call, (void *)wg, (long long)count, (long long)n);
 }
 

@@ -16,7 +16,7 @@ struct slab {
 
 enum { SLAB_THREADS = SLAB_BYTES / sizeof(hd_thread) - 1 };
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(HD_VALGRIND)
+#if !defined(HD__ANNOTATED) && !defined(HD_VALGRIND)
 _Static_assert(sizeof(hd_thread) == 128, "a descriptor is two cache lines");
 #endif
 _Static_assert(sizeof(struct slab) <= sizeof(hd_thread), "the slab's header fits its place");

@@ -27,8 +27,11 @@
  *                   DEAF     the wait does not end by interruption
  *                   WOKEN    foreign parties only: the waker is done with the party
  *                   reason   NOTIFIED, TIMEOUT or INTERRUPTED, written by the claimer
+ *                   count    the upper half: how many waits the party has begun. So a waker that
+ *                            knows the whole word of one wait can claim that wait and no other,
+ *                            without a lock, even if the descriptor is another thread's by then
  *
- *             (any) --park()--> WAITING [|DEAF] --claim(reason)--> reason
+ *             (any) --park()--> WAITING [|DEAF], count + 1 --claim(reason)--> reason
  *             INTR may be set in any state by hd_interrupt(); it is cleared by the wait that
  *             returns -EINTR for it.
  *
@@ -62,6 +65,8 @@ enum {
     HD__PARK_INTERRUPTED = 3u << 8,
     HD__PARK_REASON = 3u << 8,
 };
+#define HD__PARK_ONE_WAIT ((uint64_t)1 << 32)
+#define HD__PARK_COUNT (~(HD__PARK_ONE_WAIT - 1))
 
 enum {
     HD__THREAD_LIVE = 1u << 0,     /* spawned and not yet freed; for walkers */
@@ -79,26 +84,26 @@ struct hd__thread_ext {
 };
 
 struct hd_thread {
-    /* First cache line: what a switch, a spawn and a join touch. */
-    struct hd__context ctx;   /* written by the switch that parks it; read by the one that resumes */
+    /* First what a switch, a spawn and a join touch. */
+    struct hd__context ctx;   /* written by the switch that parks it, read by the one to it */
     struct hd_thread *next;   /* link: free list of descriptors, injection queue, inbox */
     hd_fn fn;                 /* written by the spawner */
     void *arg;                /* the argument; the result once `ended` */
     struct hd__stack *stack;  /* NULL until first dispatch */
     struct hd__wait *joiner;  /* who waits in hd_join() */
-    _Atomic uint32_t park;    /* see above; these last 16 bytes are set at once: hd__thread_init() */
-    hd__spin lock;            /* guards `joiner` and the two after `flags` */
+    _Atomic uint64_t park;    /* see above */
+    hd__spin lock;            /* guards `joiner`, `ended` and `detached` */
     _Atomic uint32_t flags;   /* HD__THREAD_* */
     _Atomic uint8_t ended;    /* written under lock, read by the joiner's fast path */
-    bool detached;
+    _Atomic bool detached;    /* its end concerns nobody: the descriptor frees itself */
     uint8_t stack_class;
     uint8_t priority;
-    /* Second line: what waiting, tools and attributes touch. */
-    struct hd__wait *wait;    /* the present wait; valid while WAITING */
+    uint32_t home;            /* pinned threads: the worker whose inbox they were in last */
+    /* Then what waiting, tools and attributes touch. */
+    struct hd__wait *wait;    /* the present wait, from parking until it runs again; else NULL */
     struct hd__thread_ext *ext;
     struct hd__tls *tls;      /* thread-local values; the thread's own */
     uint64_t id;
-    uint32_t home;            /* worker that last queued it in an inbox; pinned threads only */
 } HD__ALIGNED(HD__CACHE_LINE);
 
 #define HD__PRIORITY_DEFAULT 10
@@ -106,12 +111,15 @@ struct hd_thread {
 /* Brings a descriptor from the free list to life. What few threads have is NULL in a free one. */
 static inline void hd__thread_init(hd_thread *t, uint32_t flags, uint8_t stack_class) {
     struct {
-        uint32_t park, lock, flags;
+        uint32_t flags;
         uint8_t ended, detached, stack_class, priority;
-    } init = {0, 0, flags | HD__THREAD_LIVE, 0, 0, stack_class, HD__PRIORITY_DEFAULT};
-    _Static_assert(offsetof(struct hd_thread, priority) - offsetof(struct hd_thread, park) + 1 ==
+    } init = {flags | HD__THREAD_LIVE, 0, 0, stack_class, HD__PRIORITY_DEFAULT};
+    _Static_assert(offsetof(struct hd_thread, priority) - offsetof(struct hd_thread, flags) + 1 ==
                        sizeof init, "the members stand side by side, in this order");
-    memcpy((char *)t + offsetof(struct hd_thread, park), &init, sizeof init);
+    memcpy((char *)t + offsetof(struct hd_thread, flags), &init, sizeof init);
+    /* The count of waits goes on from the last thread that had the descriptor. */
+    uint64_t park = atomic_load_explicit(&t->park, memory_order_relaxed);
+    atomic_store_explicit(&t->park, park & HD__PARK_COUNT, memory_order_relaxed);
     t->stack = NULL;
 }
 
