@@ -142,7 +142,8 @@ def check_pythons(report):
         if path:
             found.setdefault(os.path.realpath(path), path)
     for path in found.values():
-        status, out, err = call([path, '-E', '-c', 'import sys; print('%d.%d' % sys.version_info[:2])'])
+        status, out, err = call([path, '-E', '-c',
+                                 'import sys; print("%d.%d" % sys.version_info[:2])'])
         if status == 0:  # a name may be there that leads nowhere
             check_subject(report, 'python %s' % out.strip(),
                           [path, '-E', '-B', os.path.join(WORKLOADS, 'threads.py')])

@@ -105,8 +105,8 @@ static inline void crew_run(void (*body)(struct crew_member *), void *shared, un
     }
     for (;;) {
         uint64_t pause_ns = test_rng_below(&rng, 100 * 1000);
-        int err = hd_waitgroup_wait_until(&crew->left,
-                                          interrupt ? hd_now_ns() + pause_ns : HD_FOREVER);
+        int err =
+            hd_waitgroup_wait_until(&crew->left, interrupt ? hd_now_ns() + pause_ns : HD_FOREVER);
         if (err == 0)
             break;
         CHECK_EQ(err, -ETIMEDOUT);
@@ -121,14 +121,14 @@ static inline void crew_run(void (*body)(struct crew_member *), void *shared, un
 }
 
 /* A test whose body is a runtime's first thread; one to three workers, as the seed says. */
-#define STRESS_TEST(name)                                                                 \
-    static int main_of_##name(void *arg);                                                 \
-    TEST_WITHIN(name, 60) {                                                               \
-        struct test_rng rng = test_rng(0);                                                \
-        unsigned workers = 1 + (unsigned)test_rng_below(&rng, 3);                         \
-        test_note("%u workers", workers);                                                 \
-        CHECK_OK(hd_run(HD_CONFIG(.workers = workers), main_of_##name, NULL));            \
-    }                                                                                     \
+#define STRESS_TEST(name)                                                                          \
+    static int main_of_##name(void *arg);                                                          \
+    TEST_WITHIN(name, 60) {                                                                        \
+        struct test_rng rng = test_rng(0);                                                         \
+        unsigned workers = 1 + (unsigned)test_rng_below(&rng, 3);                                  \
+        test_note("%u workers", workers);                                                          \
+        CHECK_OK(hd_run(HD_CONFIG(.workers = workers), main_of_##name, NULL));                     \
+    }                                                                                              \
     static int main_of_##name(void *arg __attribute__((unused)))
 
 #endif

@@ -372,7 +372,8 @@ static int wait_job(struct job *j, uint64_t deadline_ns) {
  * is used again. */
 enum { RETIRED = 32 };
 
-static void wait_for_job(struct crew_member *m, hd_chan *jobs, struct job *j, unsigned char scribble) {
+static void wait_for_job(struct crew_member *m, hd_chan *jobs, struct job *j,
+                         unsigned char scribble) {
     for (size_t i = 0; i < sizeof *j; i++)
         CHECK_EQ(((unsigned char *)j)[i], scribble);
     *j = (struct job){.kind = test_rng_below(&m->rng, JOB_KINDS)};

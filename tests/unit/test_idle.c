@@ -115,7 +115,6 @@ static void check_wakes(unsigned workers, unsigned spin_us) {
 }
 
 TEST(a_parked_worker_hears_a_wake_up) {
-    check_wakes(1, HD_SPIN_NONE);
     check_wakes(2, HD_SPIN_NONE);
     check_wakes(2, 1);
 }
@@ -160,6 +159,32 @@ RUNTIME_TEST(a_spawn_wakes_a_second_worker, 2) {
 static void *wait_and_meet(void *s) {
     CHECK_OK(hd_sem_wait(s));
     return meet_busily(NULL);
+}
+
+static void *yield_and_meet(void *arg) {
+    (void)arg;
+    hd_yield();
+    return meet_busily(NULL);
+}
+
+/* One yields to the other for good; the second worker, which may have looked while the first of
+ * them was between its stack and a queue, must come for it. */
+RUNTIME_TEST(a_yield_wakes_a_second_worker, 2) {
+    for (unsigned long i = 0; i < test_iterations(300); i++) {
+        atomic_store(&meeting, 0);
+        if (i % 2)
+            hd_sleep_for(100 * 1000);
+        /* A stack of its own, which takes longer to make than an idle worker searches. */
+        size_t size = (size_t)1 << (17 + i % 4);
+        hd_thread *a, *b = spawn(yield_and_meet, NULL);
+        CHECK_OK(hd_spawn(&a, HD_ATTR(.stack_size = size, .flags = HD_ATTR_PAINT_STACK),
+                          meet_busily, NULL));
+        hd_yield();
+        meet_busily(NULL);
+        join(a);
+        join(b);
+    }
+    return 0;
 }
 
 RUNTIME_TEST(a_wake_up_wakes_a_second_worker, 2) {

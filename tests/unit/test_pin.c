@@ -91,9 +91,10 @@ static int pin_many(void *arg) {
     static struct pinned p[N];
     hd_thread *t[N], *others[N];
     (void)arg;
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < N; i++)
         p[i] = (struct pinned){.cpu = i % 2 ? first : second, .rng = test_rng((uint64_t)i),
                                .next = &p[(i + 1) % N].mine};
+    for (int i = 0; i < N; i++) {
         t[i] = spawn_on(p[i].cpu, move_about, &p[i]);
         others[i] = spawn(noise, NULL);
     }

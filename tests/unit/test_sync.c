@@ -12,11 +12,11 @@
 
 /* A test whose body is the first thread of a runtime with so many workers. With one of them, a
  * thread that was spawned has arrived in its wait when the spawner has slept (let_wait()). */
-#define RUNTIME_TEST(name, count)                                            \
-    static int main_of_##name(void *arg);                                    \
-    TEST(name) {                                                             \
-        CHECK_OK(hd_run(HD_CONFIG(.workers = count), main_of_##name, NULL)); \
-    }                                                                        \
+#define RUNTIME_TEST(name, count)                                                                  \
+    static int main_of_##name(void *arg);                                                          \
+    TEST(name) {                                                                                   \
+        CHECK_OK(hd_run(HD_CONFIG(.workers = count), main_of_##name, NULL));                       \
+    }                                                                                              \
     static int main_of_##name(void *arg __attribute__((unused)))
 
 static const uint64_t MS = 1000 * 1000;
