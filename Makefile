@@ -30,8 +30,8 @@ stress: ## the stress tests, twenty times as long as in `make check`
 	@tools/install-deps check
 	@HEDDLE_TEST_SCALE=$${HEDDLE_TEST_SCALE:-20} tests/run --suite stress
 
-bench: all ## the benchmark: this tree's bars, as ratios in one run
-	@bench/bars $(BUILD)/release
+bench: all ## the bars of this project, as ratios to what runs beside them
+	@tools/bars $(BUILD)/release/lab/heddle $(BENCHFLAGS)
 
 install: ## install into PREFIX (/usr/local): make install PREFIX=DIR
 	@tools/install-deps build lab
