@@ -137,7 +137,7 @@ void hd__sched_settle(struct hd__worker *w, enum hd__post kind) {
         break;
     case HD__POST_YIELD:
         ready_back(w, w->post);
-        hd__idle_wake_if_needed();
+        if (w->current) hd__idle_wake_if_needed(); /* the loop looks after it has chosen */
         break;
     case HD__POST_PARK:
         commit(w, w->post);

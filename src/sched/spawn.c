@@ -6,6 +6,19 @@
 static void thread_entry(void *pass, void *arg);
 
 /* Gives a fresh thread its stack; one is reserved for it, so this cannot fail. */
+/* The common case, inline: the default class, a stack at hand. */
+static inline void bind_stack(struct hd__worker *w, hd_thread *t) {
+    struct hd__stack *s = w->stacks.head;
+    if (HD__UNLIKELY(!s || (hd__thread_flags(t) & (HD__THREAD_OWN_CLASS | HD__THREAD_PAINTED)))) {
+        hd__sched_bind_stack(w, t);
+        return;
+    }
+    w->stacks.head = s->next;
+    w->stacks.count--;
+    t->stack = s;
+    hd__ctx_make(&t->ctx, s, thread_entry, t);
+}
+
 void hd__sched_bind_stack(struct hd__worker *w, hd_thread *t) {
     uint32_t flags = hd__thread_flags(t);
     struct hd__stack *s =
@@ -292,7 +305,12 @@ static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *s
     wait.queued = true;
     self->wait = &wait;
     t->joiner = &wait;
-    switch_to(w, self, t, HD__POST_WAIT, self);
+    w->post_kind = HD__POST_WAIT;
+    w->post = self;
+    w->current = t;
+    bind_stack(w, t);
+    if (HD__UNLIKELY(w->affine)) hd__sched_set_affinity(w, t);
+    settle(hd__ctx_switch(&self->ctx, &t->ctx, w));
     self->wait = NULL;
     if (HD__LIKELY(result_of(self) == 0)) return true;
     hd__spin_lock(&t->lock);
@@ -332,8 +350,8 @@ static HD__NOINLINE int join_slow(hd_thread *t, void **result, uint64_t deadline
     return 0;
 }
 
-static inline int join_from(struct hd__worker *w, hd_thread *t, void **result,
-                            uint64_t deadline_ns, const void *site) {
+static HD__ALWAYS_INLINE int join_from(struct hd__worker *w, hd_thread *t, void **result,
+                                       uint64_t deadline_ns, const void *site) {
     HD__CHECK(is_joinable(t),
               "hd_join: not a joinable thread; it was joined or detached before");
     if (atomic_load_explicit(&t->ended, memory_order_acquire)) {
@@ -348,13 +366,18 @@ static inline int join_from(struct hd__worker *w, hd_thread *t, void **result,
     return join_slow(t, result, deadline_ns, site);
 }
 
-int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void *site) {
-    struct hd__worker *w = hd__worker_get();
-    if (HD__LIKELY(w != NULL)) return join_from(w, t, result, deadline_ns, site);
+static HD__NOINLINE int join_foreign(hd_thread *t, void **result, uint64_t deadline_ns,
+                                     const void *site) {
     hd__runtime_enter();
     int err = join_from(NULL, t, result, deadline_ns, site);
     hd__runtime_leave();
     return err;
+}
+
+int hd__sched_join(hd_thread *t, void **result, uint64_t deadline_ns, const void *site) {
+    struct hd__worker *w = hd__worker_get();
+    if (HD__UNLIKELY(!w)) return join_foreign(t, result, deadline_ns, site);
+    return join_from(w, t, result, deadline_ns, site);
 }
 
 void hd__sched_detach(hd_thread *t) {
