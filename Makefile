@@ -4,6 +4,7 @@
 
 BUILD ?= build
 PREFIX ?= /usr/local
+LABFLAGS ?= --quick
 MAKEFLAGS += --no-print-directory
 export BUILD
 
@@ -14,9 +15,14 @@ all: ## build the library, the command and its programs (release, into build/rel
 	@tools/install-deps build lab
 	@tools/build release
 
-lab: all ## build, then measure threads here: a table, and a report in build/report.html
-	@$(BUILD)/release/lab/heddle lab --html $(BUILD)/report.html $(LABFLAGS)
-	@echo "The report with charts: $(abspath $(BUILD))/report.html"
+lab: all ## build, then the lab's quick tour: a table, and a report (LABFLAGS= for the long one)
+	@rm -f $(BUILD)/report.html
+	@$(BUILD)/release/lab/heddle lab --html $(BUILD)/report.html $(LABFLAGS); status=$$?; \
+		[ ! -e $(BUILD)/report.html ] || \
+			echo "The report with charts: $(abspath $(BUILD))/report.html"; \
+		exit $$status
+	@[ -z "$$(tools/install-deps --print peers)" ] || \
+		echo "More to compare with: 'make peers' installs Boost.Fiber, oneTBB and Go."
 
 check: ## build every variant and run all tests
 	@tools/install-deps check
@@ -31,7 +37,7 @@ stress: ## the stress tests, twenty times as long as in `make check`
 	@HEDDLE_TEST_SCALE=$${HEDDLE_TEST_SCALE:-20} tests/run --suite stress
 
 bench: all ## the bars of this project, as ratios to what runs beside them
-	@tools/bars $(BUILD)/release/lab/heddle $(BENCHFLAGS)
+	@bench/bars $(BENCHFLAGS) $(BUILD)/release
 
 install: ## install into PREFIX (/usr/local): make install PREFIX=DIR
 	@tools/install-deps build lab
@@ -41,7 +47,7 @@ install: ## install into PREFIX (/usr/local): make install PREFIX=DIR
 	@echo "installed into $(DESTDIR)$(abspath $(PREFIX))"
 
 uninstall: ## remove what `make install` put there
-	@ninja --quiet -C $(BUILD)/release uninstall
+	@ninja --quiet -C $(BUILD)/release uninstall >/dev/null
 
 peers: ## install the peers that the lab can measure too: Boost.Fiber, oneTBB, Go
 	@tools/install-deps peers

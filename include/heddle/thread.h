@@ -48,7 +48,7 @@ struct hd_attr {
 };
 
 #ifndef __cplusplus
-/* A pointer to attributes with the named members set: HD_ATTR(.name = "io", .stack_size = 1 << 20). */
+/* A pointer to attributes with the named members set: HD_ATTR(.name = "io", .priority = 5). */
 #define HD_ATTR(...) (&(struct hd_attr){.size = sizeof(struct hd_attr), __VA_ARGS__})
 #endif
 

@@ -31,6 +31,10 @@ enum { CELL_WIDTH = 8, RANGE_WIDTH = 15 }; /* what the table has room for */
 /* `digits` (3 or less) that matter; whole numbers in full. */
 static void few_digits(char *text, size_t room, double v, int digits) {
     double a = fabs(v);
+    if (!isfinite(v)) {
+        snprintf(text, room, "%s", isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
+        return;
+    }
     /* What is rounded up to the next power of ten has a digit more: 9.996 is 10.0. */
     int magnitude = a > 0 ? (int)floor(log10(a * 1.0005)) : digits - 1;
     int decimals = digits - 1 - magnitude;

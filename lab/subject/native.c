@@ -87,5 +87,7 @@ void lab_native_find(struct lab_subjects *found, const struct lab_places *places
         char real[PATH_MAX]; /* the build tree's begin with "lab/../" */
         find_in(found, realpath(*dir, real) ? real : *dir);
     }
-    qsort(found->items + first, found->count - first, sizeof(*found->items), compare);
+    if (found->count > first) {
+        qsort(found->items + first, found->count - first, sizeof(*found->items), compare);
+    }
 }

@@ -50,13 +50,17 @@ static void print_thread(hd_thread *t, void *arg) {
 }
 
 void hd__deadlock_check(void) {
-    static _Atomic bool reported;
     if (hd__rt.deadlock == HD_DEADLOCK_IGNORE) return;
     int kthreads = hd__os_kthread_count();
     unsigned foreign = atomic_load_explicit(&hd__rt.foreign_parked, memory_order_seq_cst);
     if (kthreads < 0 || (unsigned)kthreads != hd__rt.worker_count + foreign + TOOL_KTHREADS) return;
+    /* Looked at again: a foreign thread that was counted may have waited only since the caller's
+     * look, and have made something runnable before. */
+    if (!hd__idle_all_parked() ||
+        foreign != atomic_load_explicit(&hd__rt.foreign_parked, memory_order_seq_cst))
+        return;
     unsigned long long waiting = 0;
-    if (hd__rt.deadlock == HD_DEADLOCK_REPORT && atomic_exchange(&reported, true)) return;
+    if (atomic_exchange(&hd__rt.deadlock_reported, true)) return; /* several may watch */
     hd__print_fd2("heddle: deadlock: no thread can run, and nothing is left that could wake one. "
                   "The threads:\n");
     hd__thread_each(print_thread, &waiting);

@@ -232,7 +232,7 @@ static void unpark_self(struct hd__worker *w) {
     atomic_store_explicit(&w->notified, 0, memory_order_relaxed);
 }
 
-static bool all_parked(void) {
+bool hd__idle_all_parked(void) {
     return HD__IDLE_PARKED(atomic_load_explicit(&hd__rt.idle, memory_order_seq_cst)) ==
                hd__rt.worker_count &&
            earliest_deadline() == HD_FOREVER;
@@ -242,11 +242,11 @@ static bool all_parked(void) {
 static void sleep_parked(struct hd__worker *w, uint64_t until) {
     uint64_t look_ns = DEADLOCK_FIRST_LOOK_NS;
     while (!atomic_load_explicit(&w->notified, memory_order_acquire)) {
-        bool watch = until == HD_FOREVER && all_parked();
+        bool watch = until == HD_FOREVER && hd__idle_all_parked();
         uint64_t wake = watch ? hd__os_now_ns() + look_ns : until;
         if (hd__os_futex_wait(&w->notified, 0, wake) != -ETIMEDOUT) continue;
         if (!watch) return;
-        if (all_parked()) hd__deadlock_check();
+        if (hd__idle_all_parked()) hd__deadlock_check();
         look_ns *= 2;
         if (look_ns > DEADLOCK_LAST_LOOK_NS) look_ns = DEADLOCK_LAST_LOOK_NS;
     }

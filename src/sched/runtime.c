@@ -164,6 +164,7 @@ static void reset(const struct hd_config *cfg) {
     hd__rt.drain_waiters = (struct hd__waitq){NULL, NULL};
     atomic_store(&hd__rt.stopping, false);
     atomic_store(&hd__rt.draining, false);
+    atomic_store(&hd__rt.deadlock_reported, false);
     atomic_store(&hd__rt.idle, 0);
     atomic_store(&hd__rt.keeper_deadline_ns, HD_FOREVER);
     atomic_store(&hd__rt.foreign_spawned, 0);

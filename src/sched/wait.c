@@ -33,6 +33,7 @@ int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadli
         if (held) hd__spin_unlock(held);
         return -ETIMEDOUT;
     }
+    t->home = deadline_ns == HD_FOREVER; /* for the waker */
     /* Nobody interrupts a foreign party: it has no handle. */
     set_waiting(t, true);
     if (deadline_ns == HD_FOREVER)
@@ -48,8 +49,6 @@ int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadli
             hd__wait_claim_as(t, HD__PARK_TIMEOUT))
             break;
     }
-    if (deadline_ns == HD_FOREVER)
-        atomic_fetch_sub_explicit(&hd__rt.foreign_parked, 1, memory_order_seq_cst);
     return result_of(t);
 }
 
@@ -105,6 +104,9 @@ int hd__wait_park(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns, u
 
 void hd__wait_wake_party(hd_thread *party) {
     if (HD__UNLIKELY(hd__thread_flags(party) & HD__THREAD_FOREIGN)) {
+        /* By the waker: once woken, it can act, even if it takes the kernel a while to run it. */
+        if (party->home)
+            atomic_fetch_sub_explicit(&hd__rt.foreign_parked, 1, memory_order_seq_cst);
         atomic_fetch_or_explicit(&party->park, HD__PARK_WOKEN, memory_order_release);
         hd__os_futex_wake(park_futex(party), 1);
     } else {

@@ -93,6 +93,7 @@ struct hd__runtime {
     hd_cpuset allowed;
     _Atomic int state;      /* enum hd__rt_state */
     _Atomic int stopping;   /* the workers' loops end */
+    _Atomic int deadlock_reported;
     _Atomic int draining;   /* somebody waits for the joinable threads to end */
 
     /* parked | searching << 16. Changed by atomic additions; `parked` only under idle_lock. */
@@ -167,6 +168,7 @@ void hd__idle_wake_one(void);
 void hd__idle_wake_all(void);
 void hd__idle_wake_worker(struct hd__worker *w);
 bool hd__idle_timer_uncovered(uint64_t deadline_ns);
+bool hd__idle_all_parked(void); /* every worker is, and no timer is armed */
 
 /* Wakes a parked worker if there is one and nobody searches. After a push, whose lock orders this
  * look behind the push; see idle.c. */

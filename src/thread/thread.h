@@ -98,7 +98,8 @@ struct hd_thread {
     _Atomic bool detached;    /* its end concerns nobody: the descriptor frees itself */
     uint8_t stack_class;
     uint8_t priority;
-    uint32_t home;            /* pinned threads: the worker whose inbox they were in last */
+    uint32_t home;            /* pinned threads: the worker whose inbox they were in last; foreign
+                               * parties: whether hd__rt.foreign_parked counts the wait */
     /* Then what waiting, tools and attributes touch. */
     struct hd__wait *wait;    /* the present wait, from parking until it runs again; else NULL */
     struct hd__thread_ext *ext;

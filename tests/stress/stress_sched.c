@@ -5,7 +5,7 @@
  * Checked all along: a thread keeps its identity, its thread-local value and what is on its stack;
  * a joiner gets the result of the thread that it joins; a deadline is not missed by coming early;
  * -EINTR comes to whom somebody interrupted. In the end: as many threads ended as were started,
- * and as many values were destroyed as were set. A lost thread shows as a test that does not end. */
+ * and as many values were destroyed as were set. A lost thread shows as a test without an end. */
 #include "crew.h"
 
 #include <sched.h>

@@ -43,9 +43,7 @@ PURE_HEADERS = {'errno.h', 'limits.h', 'stdalign.h', 'stdarg.h', 'stdatomic.h', 
 
 # {file in src/: (pattern of headers, reason)}
 OTHER_HEADERS = {
-    'src/api/key.c': (r'pthread\.h', 'only a POSIX key is told when a foreign kernel thread ends'),
     'src/ctx/annotate.h': (r'(sanitizer|valgrind)/', 'what tells the tools about stacks'),
-    'src/sched/deadlock.c': (r'(dlfcn|stdlib)\.h', 'dladdr() names places; abort()'),
 }
 
 C_LIKE = ('.c', '.h', '.S', '.cc', '.cpp', '.hpp')

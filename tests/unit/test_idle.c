@@ -10,6 +10,8 @@ static uint64_t cpu_time_ns(void) {
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
+enum { INJECTIONS = TEST_TSAN ? 1500 : 10000 }; /* a thread is dear there */
+
 static hd_event gate;
 static hd_sem there;
 
@@ -80,7 +82,7 @@ TEST(a_parked_worker_hears_a_spawn) {
     for (unsigned workers = 1; workers <= 4; workers *= 4) {
         struct test_rng rng = test_rng(workers);
         CHECK_OK(hd_start(HD_CONFIG(.workers = workers, .spin_us = HD_SPIN_NONE)));
-        for (unsigned long i = 0; i < test_iterations(10000); i++) {
+        for (unsigned long i = 0; i < test_iterations(INJECTIONS); i++) {
             CHECK_OK(hd_spawn(NULL, NULL, post, &ran));
             CHECK_OK(hd_sem_wait(&ran));
             for (volatile uint64_t n = test_rng_below(&rng, 2000); n > 0; n--) {
@@ -92,7 +94,7 @@ TEST(a_parked_worker_hears_a_spawn) {
 
 static void *answer(void *arg) {
     hd_sem *s = arg; /* s[0]: question, s[1]: answer */
-    for (unsigned long i = 0; i < test_iterations(10000); i++) {
+    for (unsigned long i = 0; i < test_iterations(INJECTIONS); i++) {
         CHECK_OK(hd_sem_wait(&s[0]));
         hd_sem_post(&s[1]);
     }
@@ -104,7 +106,7 @@ static void check_wakes(unsigned workers, unsigned spin_us) {
     struct test_rng rng = test_rng(workers);
     CHECK_OK(hd_start(HD_CONFIG(.workers = workers, .spin_us = spin_us)));
     hd_thread *t = spawn(answer, s);
-    for (unsigned long i = 0; i < test_iterations(10000); i++) {
+    for (unsigned long i = 0; i < test_iterations(INJECTIONS); i++) {
         hd_sem_post(&s[0]);
         CHECK_OK(hd_sem_wait(&s[1]));
         for (volatile uint64_t n = test_rng_below(&rng, 2000); n > 0; n--) {
@@ -145,7 +147,7 @@ static void *meet_busily(void *arg) {
 
 /* Two threads that never yield need two workers, one of which has to be woken by a spawn inside. */
 RUNTIME_TEST(a_spawn_wakes_a_second_worker, 2) {
-    for (unsigned long i = 0; i < test_iterations(300); i++) {
+    for (unsigned long i = 0; i < test_iterations(150); i++) {
         atomic_store(&meeting, 0);
         if (i % 2)
             hd_sleep_for(100 * 1000); /* the other worker has parked */
@@ -170,7 +172,7 @@ static void *yield_and_meet(void *arg) {
 /* One yields to the other for good; the second worker, which may have looked while the first of
  * them was between its stack and a queue, must come for it. */
 RUNTIME_TEST(a_yield_wakes_a_second_worker, 2) {
-    for (unsigned long i = 0; i < test_iterations(300); i++) {
+    for (unsigned long i = 0; i < test_iterations(150); i++) {
         atomic_store(&meeting, 0);
         if (i % 2)
             hd_sleep_for(100 * 1000);
@@ -188,7 +190,7 @@ RUNTIME_TEST(a_yield_wakes_a_second_worker, 2) {
 }
 
 RUNTIME_TEST(a_wake_up_wakes_a_second_worker, 2) {
-    for (unsigned long i = 0; i < test_iterations(300); i++) {
+    for (unsigned long i = 0; i < test_iterations(150); i++) {
         hd_sem s = HD_SEM_INIT(0);
         atomic_store(&meeting, 0);
         hd_thread *a = spawn(wait_and_meet, &s), *b = spawn(wait_and_meet, &s);
@@ -209,7 +211,7 @@ static void *sleep_and_meet(void *deadline) {
 }
 
 RUNTIME_TEST(timers_wake_a_second_worker, 2) {
-    for (unsigned long i = 0; i < test_iterations(300); i++) {
+    for (unsigned long i = 0; i < test_iterations(150); i++) {
         uint64_t deadline = hd_now_ns() + i % 4 * 100 * 1000;
         atomic_store(&meeting, 0);
         hd_thread *a = spawn(sleep_and_meet, &deadline), *b = spawn(sleep_and_meet, &deadline);
