@@ -42,6 +42,10 @@ bench: all ## the bars of this project, as ratios to what runs beside them
 install: ## install into PREFIX (/usr/local): make install PREFIX=DIR
 	@tools/install-deps build lab
 	@PREFIX='$(abspath $(PREFIX))' tools/build release
+	@mkdir -p '$(DESTDIR)$(abspath $(PREFIX))/lib' 2>/dev/null; \
+		[ -w '$(DESTDIR)$(abspath $(PREFIX))/lib' ] || { echo "cannot write to" \
+		"$(DESTDIR)$(abspath $(PREFIX)): sudo make install, or make install" \
+		"PREFIX=\$$HOME/.local" >&2; exit 1; }
 	@meson install --no-rebuild --quiet -C $(BUILD)/release
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(DESTDIR)" ]; then ldconfig; fi
 	@echo "installed into $(DESTDIR)$(abspath $(PREFIX))"

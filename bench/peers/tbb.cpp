@@ -15,7 +15,7 @@
 
 #include <vector>
 
-namespace tbb = oneapi::tbb;
+namespace one = oneapi::tbb; /* the library makes an alias tbb itself, here and there */
 
 namespace {
 
@@ -26,8 +26,8 @@ unsigned workers_asked() {
 
 /* Runs body() with `workers` threads in all, the caller among them. */
 template <typename Body> int with_workers(const Body &body) {
-    tbb::global_control limit(tbb::global_control::max_allowed_parallelism, workers_asked());
-    tbb::task_arena arena(static_cast<int>(workers_asked()));
+    one::global_control limit(one::global_control::max_allowed_parallelism, workers_asked());
+    one::task_arena arena(static_cast<int>(workers_asked()));
     int status = BENCH_CANNOT;
     arena.execute([&] { status = body(); });
     return status;
@@ -37,7 +37,7 @@ double one_at_a_time(uint64_t n) {
     uint32_t ran = 0;
     uint64_t begin = bench_now_ns();
     for (uint64_t i = 0; i < n; i++) {
-        tbb::task_group group;
+        one::task_group group;
         group.run([&ran] { ++ran; });
         group.wait();
     }
@@ -53,7 +53,7 @@ double in_batches(uint64_t n) {
     std::vector<uint32_t> cells(count);
     uint64_t begin = bench_now_ns();
     for (uint64_t i = 0; i < rounds; i++) {
-        tbb::task_group group;
+        one::task_group group;
         for (uint64_t k = 0; k < count; k++) {
             uint32_t *cell = &cells[k];
             group.run([cell] { ++*cell; });
@@ -92,7 +92,7 @@ uint64_t fib(uint64_t n) {
         return n;
     }
     uint64_t child, other;
-    tbb::task_group group;
+    one::task_group group;
     group.run([&child, n] { child = fib(n - 1); });
     other = fib(n - 2);
     group.wait();
@@ -106,7 +106,7 @@ uint64_t skynet(uint64_t first, uint64_t leaves) {
         return first;
     }
     uint64_t each = leaves / branches, results[branches], sum = 0;
-    tbb::task_group group;
+    one::task_group group;
     for (unsigned i = 0; i < branches; i++) {
         uint64_t *result = &results[i], from = first + i * each;
         group.run([result, from, each] { *result = skynet(from, each); });

@@ -53,8 +53,10 @@ HD_API int hd_run(const struct hd_config *cfg, int (*fn)(void *arg), void *arg);
 HD_API int hd_start(const struct hd_config *cfg);
 
 /* Waits for every joinable thread to end, then stops the runtime that hd_start() began and gives
- * its memory back. Errors: -EINVAL (none runs, or it was begun by hd_run()), -EDEADLK (called
- * from a heddle thread). Blocks. */
+ * its memory back: handles that nobody joins yet are then invalid. As long as joinable threads
+ * live, others may still be spawned, and are waited for; then hd_spawn() returns -EAGAIN.
+ * Errors: -EINVAL (none runs, or it was begun by hd_run()), -EDEADLK (called from a heddle
+ * thread). Blocks. */
 HD_API int hd_stop(void);
 
 /* How many workers the runtime has; 0 when none runs. */

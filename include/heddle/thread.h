@@ -71,9 +71,9 @@ HD_API int hd_join_until(hd_thread *t, void **result, uint64_t deadline_ns);
 /* Gives the handle up: the thread frees itself when it ends. Does not block. */
 HD_API void hd_detach(hd_thread *t);
 
-/* Makes t's wait, the present one or the next that would block, return -EINTR once. Calls that
- * cannot fail (hd_mutex_lock(), ...) are not interrupted; the interruption stays pending.
- * t must be a valid handle, or the caller itself. Returns 0. Does not block. */
+/* Makes t's wait, the present one or the next that would block or whose deadline is past, return
+ * -EINTR once. Calls that cannot fail (hd_mutex_lock(), ...) are not interrupted; the interruption
+ * stays pending. t must be a valid handle, or the caller itself. Returns 0. Does not block. */
 HD_API int hd_interrupt(hd_thread *t);
 
 /* The calling thread; NULL on a foreign kernel thread. */

@@ -22,7 +22,8 @@ void *hd_get(hd_key key) {
 int hd_set(hd_key key, void *value) {
     hd_thread *self = hd__wait_self();
     if (!self->tls && value && (hd__thread_flags(self) & HD__THREAD_FOREIGN)) {
-        int err = hd__os_kthread_at_exit(foreign_ends, self);
+        static struct hd__os_exit_hook hook;
+        int err = hd__os_kthread_at_exit(&hook, foreign_ends, self);
         if (err) return err;
     }
     return hd__tls_set(self, key, value);

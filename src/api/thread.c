@@ -60,10 +60,12 @@ void hd_yield(void) {
 }
 
 uint64_t hd_thread_id(const hd_thread *t) {
+    HD__CHECK(t != NULL, "hd_thread_id: t is NULL");
     return t->id;
 }
 
 const char *hd_thread_name(const hd_thread *t) {
+    HD__CHECK(t != NULL, "hd_thread_name: t is NULL");
     return t->ext ? t->ext->name : "";
 }
 
@@ -72,6 +74,7 @@ size_t hd_stack_min(void) {
 }
 
 int hd_stack_usage(struct hd_stack_usage *out) {
+    HD__CHECK(out != NULL, "hd_stack_usage: out is NULL");
     hd_thread *t = hd_self();
     if (!t) return -EINVAL;
     bool painted = hd__thread_flags(t) & HD__THREAD_PAINTED;

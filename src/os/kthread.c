@@ -21,7 +21,8 @@ static void *start(void *p) {
 
 int hd__os_kthread_create(const char *name, void (*fn)(void *arg), void *arg,
                           struct hd__os_kthread *out) {
-    static const int synchronous[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+    static const int synchronous[] = { SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,
+                                       SIGTRAP, SIGSYS, SIGPIPE, SIGABRT };
     sigset_t blocked, before;
     out->fn = fn;
     out->arg = arg;
@@ -69,14 +70,15 @@ void hd__os_yield(void) {
 
 /* The C library calls the destructor of a key for each kernel thread whose value is not NULL. The
  * key is made by the first that needs it, and tried again by the next if that failed. */
-int hd__os_kthread_at_exit(void (*fn)(void *arg), void *arg) {
-    static hd__spin lock;
-    static pthread_key_t key;
-    static bool made;
-    hd__spin_lock(&lock);
-    if (!made && !HD__FAULT("pthread_key_create")) made = pthread_key_create(&key, fn) == 0;
-    bool usable = made;
-    hd__spin_unlock(&lock);
-    if (!usable || HD__FAULT("pthread_setspecific")) return -ENOMEM;
-    return pthread_setspecific(key, arg) ? -ENOMEM : 0;
+int hd__os_kthread_at_exit(struct hd__os_exit_hook *hook, void (*fn)(void *arg), void *arg) {
+    hd__spin_lock(&hook->lock);
+    if (!hook->made && !HD__FAULT("pthread_key_create")) {
+        hook->made = pthread_key_create(&hook->key, fn) == 0;
+    }
+    bool usable = hook->made;
+    hd__spin_unlock(&hook->lock);
+    if (!usable || HD__FAULT("pthread_setspecific")) {
+        return -ENOMEM;
+    }
+    return pthread_setspecific(hook->key, arg) ? -ENOMEM : 0;
 }

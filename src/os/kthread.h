@@ -4,6 +4,7 @@
 #define HD_SRC_OS_KTHREAD_H
 
 #include "base/base.h"
+#include "base/spin.h"
 
 #include <pthread.h>
 
@@ -16,19 +17,26 @@ struct hd__os_kthread {
 };
 
 /* Starts a kernel thread that runs fn(arg). All signals are blocked in it but those that a fault
- * of its own raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS), so the host program's
- * handlers run on the host's threads. `name`, cut to 15 bytes, is what ps and gdb show.
- * 0, -EAGAIN or -ENOMEM. */
+ * or a call of its own raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGPIPE,
+ * SIGABRT), so the host program's handlers of other signals run on the host's threads. `name`, cut
+ * to 15 bytes, is what ps and gdb show. 0, -EAGAIN or -ENOMEM. */
 int hd__os_kthread_create(const char *name, void (*fn)(void *arg), void *arg,
                           struct hd__os_kthread *out);
 
 /* Waits until it has ended. */
 void hd__os_kthread_join(struct hd__os_kthread *k);
 
-/* Has fn(arg) called when the calling kernel thread ends by returning or by pthread_exit(). One
- * registration a kernel thread, a later one replaces it; all callers name the same fn. arg is not
- * NULL. 0 or -ENOMEM. */
-int hd__os_kthread_at_exit(void (*fn)(void *arg), void *arg);
+/* A place where kernel threads leave word of what to do at their end. All zero is ready. */
+struct hd__os_exit_hook {
+    hd__spin lock; /* guards the making of the key */
+    bool made;
+    pthread_key_t key;
+};
+
+/* Has fn(arg) called when the calling kernel thread ends, by returning or by pthread_exit(). One
+ * arg a hook and kernel thread: a later call replaces it, and NULL takes it back. All calls on a
+ * hook name the same fn. 0 or -ENOMEM. */
+int hd__os_kthread_at_exit(struct hd__os_exit_hook *hook, void (*fn)(void *arg), void *arg);
 
 /* The bounds of the calling kernel thread's own stack: low and one past the highest address. 0 or
  * -errno. Slow (it may read /proc/self/maps on the main thread). */

@@ -170,6 +170,16 @@ static inline void prepare(struct hd__worker *w, hd_thread *next) {
         hd__sched_set_affinity(w, next);
 }
 
+/* Switches from t, whose exceptions in flight go with it; returns on the worker that continues it.
+ * sched.c has the rare case. */
+struct hd__worker *hd__sched_switch_in_handler(struct hd__worker *w, hd_thread *t,
+                                               struct hd__context *to);
+static HD__ALWAYS_INLINE struct hd__worker *switch_from(struct hd__worker *w, hd_thread *t,
+                                                        struct hd__context *to) {
+    if (hd__cxx_any(w->cxx)) return hd__sched_switch_in_handler(w, t, to);
+    return hd__ctx_switch(&t->ctx, to, w);
+}
+
 /* Leaves t, with `post` to be done for it, for `next` or the scheduler's loop. Returns when t is
  * continued, on the worker that it is then on. */
 static inline struct hd__worker *switch_to(struct hd__worker *w, hd_thread *t, hd_thread *next,
@@ -183,7 +193,7 @@ static inline struct hd__worker *switch_to(struct hd__worker *w, hd_thread *t, h
     } else {
         w->current = NULL;
     }
-    w = hd__ctx_switch(&t->ctx, to, w);
+    w = switch_from(w, t, to);
     settle(w);
     return w;
 }

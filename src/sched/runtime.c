@@ -97,6 +97,17 @@ static void worker_init(struct hd__worker *w, unsigned index) {
     }
 }
 
+static struct hd__os_exit_hook carrier_exit;
+
+/* A kernel thread ended while it carried a worker, and took that worker's threads along. */
+static void carrier_ended(void *arg) {
+    const struct hd__worker *w = arg;
+    const hd_thread *t = w->current;
+    hd__fatal("pthread_exit: called from thread %llu '%s', which is not a kernel thread; return "
+              "from its function instead", t ? (unsigned long long)t->id : 0,
+              t ? hd_thread_name(t) : "");
+}
+
 /* Runs worker w on this kernel thread until the runtime stops. */
 static void carry(struct hd__worker *w, struct hd__os_altstack *alt) {
     if (hd__rt.bind_workers) {
@@ -105,9 +116,13 @@ static void carry(struct hd__worker *w, struct hd__os_altstack *alt) {
         if (hd__os_cpus_set(&own) == 0) w->affinity = own;
     }
     hd__ctx_adopt(&w->loop);
+    w->cxx = hd__cxx_globals();
+    /* Without the hook such an end goes unnoticed, as it does in the C library. */
+    (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, w);
     hd__worker_self = w;
     hd__sched_loop(w);
     hd__worker_self = NULL;
+    (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, NULL);
     hd__stack_cache_drain(&w->stacks, hd__rt.stack_class);
     hd__os_altstack_finish(alt);
 }
@@ -174,6 +189,20 @@ static void reset(const struct hd_config *cfg) {
     atomic_store(&hd__rt.injected.count, 0);
 }
 
+/* A program that is checked by ThreadSanitizer, with a library that does not tell it of switches,
+ * is told of races that are none, or crashes in the checker. */
+#ifndef HD__TSAN
+extern void __tsan_init(void) __attribute__((weak));
+static void check_tools(void) {
+    static _Atomic int told;
+    if (__tsan_init && !atomic_exchange(&told, 1))
+        hd__print_fd2("heddle: the program is built with ThreadSanitizer, the library is not: its "
+                      "reports will be wrong. Link the library that 'tools/build tsan' makes\n");
+}
+#else
+static void check_tools(void) {}
+#endif
+
 /* Brings everything up but the carriers. */
 static int set_up(const struct hd_config *cfg) {
     /* Where the kernel does not say, or the process lives beyond HD_CPU_MAX: any CPU. */
@@ -190,6 +219,7 @@ static int set_up(const struct hd_config *cfg) {
     /* Without the handler an overflow still ends the process, only without our line. */
     (void)hd__overflow_init();
     hd__arch_fp_capture();
+    check_tools();
     return 0;
 }
 

@@ -131,6 +131,15 @@ hd_thread *hd__sched_take_injected(struct hd__worker *w, uint32_t max) {
 
 /* ---- Switching ---- */
 
+struct hd__worker *hd__sched_switch_in_handler(struct hd__worker *w, hd_thread *t,
+                                               struct hd__context *to) {
+    struct hd__cxx own = *w->cxx;
+    *w->cxx = (struct hd__cxx){.caught = NULL};
+    w = hd__ctx_switch(&t->ctx, to, w);
+    *w->cxx = own;
+    return w;
+}
+
 void hd__sched_settle(struct hd__worker *w, enum hd__post kind) {
     switch (kind) {
     case HD__POST_NONE:

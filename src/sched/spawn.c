@@ -286,7 +286,8 @@ static inline bool take_newest(struct hd__worker *w, hd_thread *t) {
     if (hd__ring_count(lifo) == 0 || hd__ring_front(lifo) != t) return false;
     if ((w->tick + 1) % HD__POLL_TICK == 0) return false;
     hd__spin_lock(&w->runq.lock);
-    bool there = hd__ring_count(lifo) != 0 && !t->stack;
+    /* A second joiner goes the slow way, where it is told that it is one too many. */
+    bool there = hd__ring_count(lifo) != 0 && !t->stack && !t->joiner;
     if (HD__LIKELY(there)) hd__ring_take_front(lifo);
     hd__spin_unlock(&w->runq.lock);
     w->tick += there;
@@ -310,7 +311,7 @@ static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *s
     w->current = t;
     bind_stack(w, t);
     if (HD__UNLIKELY(w->affine)) hd__sched_set_affinity(w, t);
-    settle(hd__ctx_switch(&self->ctx, &t->ctx, w));
+    settle(switch_from(w, self, &t->ctx));
     self->wait = NULL;
     if (HD__LIKELY(result_of(self) == 0)) return true;
     hd__spin_lock(&t->lock);

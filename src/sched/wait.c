@@ -75,6 +75,7 @@ void hd__wait_commit_timed(struct hd__worker *w, struct hd__wait *wait) {
 static int park_timed(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns,
                       unsigned flags) {
     hd_thread *t = wait->party;
+    /* The interruption comes first: a loop that is always late must notice it, too. */
     int err = 0;
     if (!(flags & HD__WAIT_UNINTERRUPTIBLE) && take_interruption(t))
         err = -EINTR;

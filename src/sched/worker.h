@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/spin.h"
+#include "ctx/cxx.h"
 #include "os/kthread.h"
 #include "sched/runq.h"
 #include "sched/timer.h"
@@ -51,6 +52,7 @@ struct hd__worker {
     enum hd__post post_kind;
     void *post;
     struct hd__context loop;    /* the scheduler's own loop, on the carrier's stack */
+    struct hd__cxx *cxx;        /* the carrier's C++ exceptions */
     uint32_t tick;              /* dispatches */
     uint32_t polled, served;    /* tick of the last poll, and of the last with the fairness looks */
     uint32_t index;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A caller's bug ends the process with one line that says what was wrong. Each case runs in a
  * process of its own. */
+#include <pthread.h>
 #include "runtime_test.h"
 
 static void *echo(void *arg) {
@@ -168,6 +169,25 @@ static void add_no_cpu(void) {
     hd_cpuset set = {{0}};
     hd_cpuset_add(&set, UINT32_MAX);
 }
+static void *end_the_kernel_thread(void *arg) {
+    (void)arg;
+    pthread_exit(NULL);
+}
+static int spawn_an_ender(void *arg) {
+    hd_thread *t;
+    if (arg) end_the_kernel_thread(NULL);
+    return hd_spawn(&t, HD_ATTR(.name = "ender"), end_the_kernel_thread, NULL) ||
+           hd_join(t, NULL);
+}
+static void exit_in_thread(void) {
+    hd_run(HD_CONFIG(.workers = 1), spawn_an_ender, NULL);
+}
+static void exit_in_thread_of_two_workers(void) {
+    hd_run(HD_CONFIG(.workers = 2), spawn_an_ender, NULL);
+}
+static void exit_in_main(void) {
+    hd_run(HD_CONFIG(.workers = 2), spawn_an_ender, (void *)1);
+}
 static void create_no_key(void) {
     hd_key_create(NULL, NULL);
 }
@@ -192,6 +212,9 @@ TEST(outside_a_runtime) {
         {"hd_get: key 0 was not made", get_no_key},
         {"hd_spawn: fn is NULL", spawn_nothing},
         {"hd_join: not a joinable thread", join_twice_outside},
+        {"pthread_exit: called from thread 2 'ender'", exit_in_thread},
+        {"pthread_exit: called from thread", exit_in_thread_of_two_workers},
+        {"pthread_exit: called from thread 1 'main'", exit_in_main},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         test_note("case %zu: %s", i, cases[i].text);
