@@ -104,19 +104,37 @@ void cmd_lab_help(FILE *f) {
           f);
 }
 
+static void add_parameters(struct lab_text *t, const struct lab_parameter *p) {
+    for (; p->name; p++) {
+        const char *value = lab_parameter_value(p, LAB_MODE_DEFAULT, LAB_PACE_USER);
+        lab_text_printf(t, " %s=%s", p->name, strcmp(value, LAB_ALL_CPUS) == 0 ? "all" : value);
+    }
+}
+
+/* What each part of an experiment adds to the parameters, or sets to something else. */
+static void list_variants(const struct lab_experiment *e) {
+    for (const struct lab_variant *v = e->variants; v->name; v++) {
+        if (!*v->name)
+            continue;
+        struct lab_text t = {0};
+        add_parameters(&t, v->set);
+        printf(t.data ? "  variant: %-18s" : "  variant: %s\n", v->name);
+        if (t.data)
+            lab_wrap(stdout, t.data, 29, 29);
+        lab_text_free(&t);
+    }
+}
+
 static void list_experiments(void) {
     for (size_t i = 0; i < lab_experiment_count; i++) {
         const struct lab_experiment *e = &lab_experiments[i];
         struct lab_text t = {0};
         printf("%s%s: ", i ? "\n" : "", e->name);
         lab_wrap(stdout, e->question, strlen(e->name) + 2, 2);
-        for (const struct lab_parameter *p = e->parameters; p->name; p++) {
-            const char *value = lab_parameter_value(p, LAB_MODE_DEFAULT, LAB_PACE_USER);
-            lab_text_printf(&t, " %s=%s", p->name,
-                            strcmp(value, LAB_ALL_CPUS) == 0 ? "all" : value);
-        }
+        add_parameters(&t, e->parameters);
         fputs("  parameters: ", stdout);
         lab_wrap(stdout, t.data, 14, 14);
+        list_variants(e);
         for (const struct lab_metric *m = e->metrics; m->name; m++) {
             static const char *const better[] = {"lower is better", "higher is better", ""};
             printf("  metric: %-18s %-8s %s\n", m->name, m->unit, better[m->better]);
@@ -251,10 +269,12 @@ static int take_option(struct job *job, int id, const char *name, const char *va
     }
 }
 
+static const unsigned rounds[LAB_MODES] = {3, 6, 10};
+static const double timeout_s[LAB_MODES] = {10, 60, 300}, budget_s[LAB_MODES] = {54, 300, 0};
+static const uint64_t default_seed = 1;
+
 /* What was not given follows from the mode. */
 static void fill_in(struct job *job) {
-    static const unsigned rounds[LAB_MODES] = {3, 6, 10};
-    static const double timeout_s[LAB_MODES] = {10, 60, 300}, budget_s[LAB_MODES] = {54, 300, 0};
     struct lab_request *q = &job->request;
     if (!job->repeat_given)
         q->rounds = rounds[q->mode];
@@ -274,13 +294,20 @@ static void fill_in(struct job *job) {
     }
 }
 
-/* An option that nothing would read is a mistake of its user's. */
+/* An option that nothing would read is a mistake of its user's, and so is a value that makes no
+ * sense in an experiment that reads it. */
 static int check_parameters(const struct lab_request *q) {
     for (size_t i = 0; i < q->override_count; i++) {
-        const char *name = q->overrides[i].key;
+        const char *name = q->overrides[i].key, *value = q->overrides[i].value;
         bool used = false;
-        for (size_t k = 0; k < q->experiment_count && !used; k++) {
-            used = lab_experiment_takes(q->experiments[k], name);
+        for (size_t k = 0; k < q->experiment_count; k++) {
+            const struct lab_experiment *e = q->experiments[k];
+            unsigned long long least = lab_experiment_least(e, name);
+            used = used || lab_experiment_takes(e, name);
+            if (strtoull(value, NULL, 10) < least) {
+                lab_complain("--%s: %s needs at least %llu", name, e->name, least);
+                return LAB_EXIT_USAGE;
+            }
         }
         if (!used) {
             lab_complain("--%s: none of the chosen experiments has it", name);
@@ -355,6 +382,18 @@ static void describe_run(struct lab_run *run, const struct lab_request *q) {
     lab_machine_describe(run);
     char *seed = lab_format("%llu", (unsigned long long)q->seed);
     lab_pairs_add(&run->machine, &run->machine_count, "seed", seed, true);
+    if (q->rounds != rounds[q->mode]) {
+        char *repeat = lab_format("%u", q->rounds);
+        lab_pairs_add(&run->options, &run->option_count, "repeat", repeat, true);
+        free(repeat);
+    }
+    if (q->seed != default_seed)
+        lab_pairs_add(&run->options, &run->option_count, "seed", seed, true);
+    if (fabs(q->timeout_s - timeout_s[q->mode]) > 0) {
+        char *timeout = lab_format("%.10g", q->timeout_s);
+        lab_pairs_add(&run->options, &run->option_count, "timeout", timeout, true);
+        free(timeout);
+    }
     free(seed);
 }
 
@@ -428,7 +467,8 @@ static int measure(struct job *job) {
 }
 
 int cmd_lab(char **argv) {
-    struct job job = {.request = {.mode = LAB_MODE_DEFAULT, .seed = 1, .begin_s = lab_now_s()}};
+    struct job job = {.request = {.mode = LAB_MODE_DEFAULT, .seed = default_seed}};
+    job.request.begin_s = lab_now_s();
     struct lab_opt o = {.argv = argv, .table = options, .command = "heddle lab"};
     int status = 0;
     for (int id; !status && (id = lab_opt_next(&o)) != LAB_OPT_END;) {

@@ -30,7 +30,7 @@ const struct lab_experiment lab_experiments[] = {
         .parameters =
             {
                 FIXED("workers", "1"),
-                FIXED("threads", "2"),
+                {.name = "threads", .value = {SAME("2"), SAME("2"), SAME("2")}, .min = 2},
                 REPEATED("iterations", ROW("500000", "20000", "5000"),
                          ROW("2000000", "50000", "10000"), ROW("5000000", "200000", "50000")),
                 REPEATED("samples", ROW("5", "3", "2"), SAME("5"), SAME("5")),
@@ -272,6 +272,11 @@ static const struct lab_parameter *find_parameter(const struct lab_experiment *e
 
 bool lab_experiment_takes(const struct lab_experiment *e, const char *parameter) {
     return find_parameter(e, parameter) != NULL;
+}
+
+unsigned long long lab_experiment_least(const struct lab_experiment *e, const char *parameter) {
+    const struct lab_parameter *p = find_parameter(e, parameter);
+    return p ? p->min : 0;
 }
 
 /* Whether the parameter only says how often the work is repeated. */

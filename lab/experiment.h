@@ -31,6 +31,7 @@ struct lab_parameter {
     const char *name; /* as on the command lines, without dashes */
     bool repetition;  /* only how often the same work is done: results stay comparable */
     const char *value[LAB_MODES][LAB_PACES];
+    unsigned long long min; /* with less the experiment makes no sense; 0: the option's bound */
 };
 
 struct lab_metric {
@@ -84,6 +85,9 @@ const struct lab_experiment *lab_experiment_find(const char *name);
 
 /* Whether an experiment, or a variant of it, has a parameter of that name. */
 bool lab_experiment_takes(const struct lab_experiment *e, const char *parameter);
+
+/* The least value of a parameter that makes sense in an experiment; 0 if all do. */
+unsigned long long lab_experiment_least(const struct lab_experiment *e, const char *parameter);
 
 /* The description of a metric, or NULL for one that the table does not know. */
 const struct lab_metric *lab_metric_find(const struct lab_experiment *e, const char *metric);

@@ -61,6 +61,7 @@ static void free_result(struct lab_result *r) {
 
 void lab_run_free(struct lab_run *run) {
     free_pairs(run->machine, run->machine_count);
+    free_pairs(run->options, run->option_count);
     for (size_t i = 0; i < run->subject_count; i++) {
         free(run->subjects[i].name);
         free(run->subjects[i].kind);

@@ -81,6 +81,8 @@ struct lab_run {
     bool out_of_time; /* the time budget ended before every round was run */
     struct lab_pair *machine;
     size_t machine_count;
+    struct lab_pair *options; /* of the run as a whole, where they are not the mode's own */
+    size_t option_count;
     struct lab_subject_info *subjects; /* in the order of the table */
     size_t subject_count;
     struct lab_result *results; /* grouped by experiment, variant, metric, then subject */

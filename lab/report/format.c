@@ -35,6 +35,10 @@ static void few_digits(char *text, size_t room, double v, int digits) {
         snprintf(text, room, "%s", isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
         return;
     }
+    if (a > 1e300) { /* where the next line would overflow */
+        snprintf(text, room, "%.0e", v);
+        return;
+    }
     /* What is rounded up to the next power of ten has a digit more: 9.996 is 10.0. */
     int magnitude = a > 0 ? (int)floor(log10(a * 1.0005)) : digits - 1;
     int decimals = digits - 1 - magnitude;

@@ -190,6 +190,12 @@ char *html_command(const struct html_span *s) {
         html_shell_word(&t, names.data);
     }
     add_options(&t, s);
+    for (size_t i = 0; i < s->run->option_count; i++) {
+        char *option = lab_format("--%s", s->run->options[i].key);
+        html_shell_word(&t, option);
+        html_shell_word(&t, s->run->options[i].value);
+        free(option);
+    }
     lab_text_free(&names);
     return t.data;
 }

@@ -14,15 +14,32 @@
 #include "../subject/interrupt.h"
 #include "../text.h"
 
-static int refuse(struct lab_output *o, int error) {
-    lab_complain("cannot write '%s': %s", o->name, strerror(error));
+static int refuse_because(struct lab_output *o, int error, const char *reason) {
+    lab_complain("cannot write '%s': %s", o->name, reason);
     lab_output_abandon(o);
     return -error;
 }
 
-static FILE *open_in_place(const char *name) {
-    int fd = open(name, O_WRONLY | O_CLOEXEC);
-    return fd < 0 ? NULL : fdopen(fd, "w");
+static int refuse(struct lab_output *o, int error) {
+    return refuse_because(o, error, strerror(error));
+}
+
+/* Does not wait for somebody to read from a pipe: that could take forever. What is written later
+ * does wait for the reader to take it. */
+static int open_in_place(struct lab_output *o, bool pipe) {
+    int fd = open(o->name, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENXIO && pipe)
+        return refuse_because(o, ENXIO, "nobody has opened the pipe to read from it");
+    if (fd < 0)
+        return refuse(o, errno);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0)
+        o->file = fdopen(fd, "w");
+    if (o->file)
+        return 0;
+    int error = errno;
+    close(fd);
+    return refuse(o, error);
 }
 
 /* A new file in the target's directory. mkstemp makes it private; a report is as public as any
@@ -60,10 +77,8 @@ int lab_output_open(struct lab_output *o, const char *name) {
         return refuse(o, EISDIR);
     if (there && access(name, W_OK) != 0)
         return refuse(o, errno);
-    if (there && !S_ISREG(st.st_mode)) { /* a device or a pipe is not to be replaced by a file */
-        o->file = open_in_place(name);
-        return o->file ? 0 : refuse(o, errno);
-    }
+    if (there && !S_ISREG(st.st_mode)) /* a device or a pipe is not to be replaced by a file */
+        return open_in_place(o, S_ISFIFO(st.st_mode));
     /* Through symbolic links: the file is replaced, not the link to it. */
     char real[PATH_MAX];
     o->target = lab_copy(there && realpath(name, real) ? real : name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ctrl-C and its like. The first one ends the child that runs and the measuring, and what was
- * measured is reported; a second one ends the command at once. */
+ * measured is reported; a second one, no sooner than 200 ms after the first, ends the command at
+ * once. */
 #ifndef HEDDLE_LAB_INTERRUPT_H
 #define HEDDLE_LAB_INTERRUPT_H
 

@@ -267,22 +267,46 @@ static bool same_file(const char *a, const char *b) {
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* The directory that a path names its file in. */
+static char *directory_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? lab_copy_n(path, (size_t)(slash - path) + 1) : lab_copy("./");
+}
+
+/* A virtual environment is known by a file beside its bin directory. Its interpreter is often a
+ * link to another one, and yet behaves differently: it is the path that makes the difference. */
+static bool in_environment(const char *directory) {
+    char *mark = lab_format("%s../pyvenv.cfg", directory);
+    bool there = access(mark, F_OK) == 0;
+    free(mark);
+    return there;
+}
+
+/* Whether two paths are names of one interpreter. A wrapper script is not its interpreter. */
+static bool same_interpreter(const char *a, const char *b) {
+    char *x = directory_of(a), *y = directory_of(b);
+    bool same = same_file(a, b);
+    if (same && (in_environment(x) || in_environment(y)))
+        same = same_file(x, y);
+    free(x);
+    free(y);
+    return same;
+}
+
 size_t lab_python_add(struct lab_subjects *found, const char *path) {
     struct lab_subject *s = add(found, path);
     size_t index = found->count - 1;
-    char *executable = ask(s);
+    free(ask(s));
     if (s->broken && is_shim(path)) {
         free(s->broken);
         s->broken = lab_copy("is a shim of pyenv: name the interpreter behind it");
     }
     for (size_t i = 0; i < index; i++) {
-        const char *other = found->items[i].path;
-        if (same_file(path, other) || (executable && same_file(executable, other))) {
+        if (same_interpreter(path, found->items[i].path)) {
             lab_subjects_drop_last(found);
             index = i;
         }
     }
-    free(executable);
     return index;
 }
 

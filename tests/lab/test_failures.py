@@ -3,6 +3,7 @@
 
 import os
 import signal
+import time
 
 from harness import ANSWERS, alive, check, check_eq, check_in, soon_dead, test, wait_for
 
@@ -192,6 +193,43 @@ def an_interrupt_reports_what_was_measured(place):
         check(soon_dead(mark), "children are left")
         with open(place.path("out.csv")) as f:
             check_in("experiment,subject", f.read())
+
+
+def interrupted(place, pauses, at_once):
+    """The command's status after signals with these pauses between them, and what it wrote. Nobody
+    reads that before the last signal came, or, if it is to end at once, before it ended."""
+    mark = "3%07d" % os.getpid()
+    place.subject("heddle", {"lifecycle": "!sleep %s" % mark})
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    filling = os.write(writer, b"\n" * (1 << 21))
+    os.set_blocking(writer, True)
+    p = place.start("lab", "lifecycle", "--subject", "heddle", stdout=writer)
+    os.close(writer)
+    wait_for(lambda: alive("sleep\0" + mark))
+    p.send_signal(signal.SIGINT)
+    for pause in pauses:
+        time.sleep(pause)
+        p.send_signal(signal.SIGINT)
+    if at_once:
+        p.wait(timeout=10)
+    with os.fdopen(reader, "rb") as f:
+        out = f.read()[filling:]
+    p.communicate(timeout=10)
+    check(soon_dead(mark), "children are left")
+    return p.returncode, out.decode()
+
+
+@test
+def an_interrupt_that_comes_twice_at_once_is_one(place):
+    status, out = interrupted(place, [0.01, 0.05], False)
+    check_eq(status, 130)
+    check_in("Interrupted: this is what was measured", out)
+
+
+@test
+def a_second_interrupt_ends_the_command_at_once(place):
+    check_eq(interrupted(place, [0.4], True), (-signal.SIGINT, ""))
 
 
 @test

@@ -145,12 +145,32 @@ def an_interpreter_may_be_named_by_path(place):
     check_eq([x["subject"] for x in run["results"]], ["python3.31"])
     place.write("far/again", "#!/bin/sh\nexec %s \"$@\"\n" % place.path("far/python3"), 0o755)
     r, run = place.lab_json("lifecycle", "--subject", "far/python3,far/again")
+    check_eq([x["subject"] for x in run["results"]], ["python3.31", "python3.31.4"],
+             "the wrapper is not run as named")
+    check_eq([x["path"] for x in run["subjects"]], ["far/python3", "far/again"])
+    os.symlink("python3", place.path("far/link"))
+    r, run = place.lab_json("lifecycle", "--subject", "far/python3,far/link")
     check_eq([x["subject"] for x in run["results"]], ["python3.31"], "one counts twice")
     place.write("far/bad", "#!/bin/sh\nkill -SEGV $$\n", 0o755)
     r = place.lab("lifecycle", "--subject", "far/python3,far/bad")
     check_eq(r.status, 3, repr(r))
     check_in("crashed: SIGSEGV", r.err)
     check_in("python3.31", r.out)
+
+
+@test
+def the_interpreter_of_an_environment_is_run_as_named(place):
+    place.write("data/workloads/threads.py", WORKLOAD)
+    real = place.python("python3.31", MADE_UP % ("CPython", "3.31.4", 0))
+    place.write("venv/pyvenv.cfg", "home = %s\n" % place.path("bin"))
+    os.mkdir(place.path("venv/bin"))
+    for name in ("python", "python3"):
+        os.symlink(real, place.path("venv/bin/" + name))
+    r, run = place.lab_json("lifecycle", "--subject", "venv/bin/python,venv/bin/python3")
+    check_eq(r.status, 0, repr(r))
+    check_eq([x["path"] for x in run["subjects"]], ["venv/bin/python"])
+    r, run = place.lab_json("lifecycle", "--subject", "python3.31,venv/bin/python")
+    check_eq([x["path"] for x in run["subjects"]], [real, "venv/bin/python"])
 
 
 @test

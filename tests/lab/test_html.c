@@ -112,6 +112,7 @@ static void check_self_contained(const char *text) {
 static struct lab_run whole_run(void) {
     struct lab_run run = {.mode = "quick"};
     lab_pairs_add(&run.machine, &run.machine_count, "cpu", evil, false);
+    lab_pairs_add(&run.options, &run.option_count, "repeat", "5", true);
     add_subject(&run, "heddle", "native", "0.1.0", false);
     add_subject(&run, "pthread", "native", "2.36", false);
     add_subject(&run, evil, "python", "3.11.2", false);
@@ -154,7 +155,7 @@ TEST(page_says_what_was_measured) {
     CHECK_STR_HAS(text, "What does a switch from one thread to another cost?");
     CHECK_STR_HAS(text, "A switch from one thread to another takes <strong>10.0 ns</strong> with "
                         "heddle, 1/150 of the 1.50 \xc2\xb5s with pthread");
-    CHECK_STR_HAS(text, "heddle lab switch --quick --subject heddle,pthread");
+    CHECK_STR_HAS(text, "heddle lab switch --quick --subject heddle,pthread --repeat 5<");
     CHECK_STR_HAS(text, "What could not be measured");
     free(text);
     lab_run_free(&run);

@@ -62,6 +62,7 @@ def wrong_options_are_refused(place):
             (["--quick=yes"], "no value may follow"),
             (["--threads"], "a value must follow '--threads'"),
             (["--threads", "many"], "'many' is not a number"),
+            (["switch", "--threads", "1"], "--threads: switch needs at least 2"),
             (["--threads", "0"], "'0' is not a number from 1"),
             (["--threads", "-1"], "'-1' is not a number"),
             (["--threads", "1e3"], "'1e3' is not a number"),
@@ -123,6 +124,30 @@ def unwritable_files_are_refused_before_measuring(place):
             check_refused(place, args, part)
     left = sorted(n for n in os.listdir(place.root) if n.startswith("good"))
     check_eq(left, [], "something was left behind")
+
+
+@test
+def a_pipe_needs_a_reader(place):
+    place.subject("heddle")
+    fifo = place.path("pipe")
+    os.mkfifo(fifo)
+    check_refused(place, ["lab", "switch", "--subject", "heddle", "--json", "pipe"],
+                  "cannot write 'pipe': nobody has opened the pipe to read from it")
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        r = place.lab("switch", "--json", "pipe")
+        check_eq(r.status, 0, repr(r))
+        check_in('"schema": 1', os.read(reader, 65536).decode())
+    finally:
+        os.close(reader)
+
+
+@test
+def the_list_has_the_parameters_of_variants(place):
+    r = place.run("lab", "--list")
+    for part in (" work=fib n=27\n", " work=skynet leaves=100000 workers=all\n",
+                 "variant: busy\n"):
+        check_in(part, r.out)
 
 
 @test
