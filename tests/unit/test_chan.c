@@ -1,40 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Channels: what each call promises, one thing a test. Races are stress_chan's part. */
-#include "test.h"
-
-#include <heddle/heddle.h>
-
-#include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* A test whose body is the first thread of a runtime with so many workers. With one of them, a
- * thread that was spawned has arrived in its wait when the spawner has slept (let_wait()). */
-#define RUNTIME_TEST(name, count)                                                                  \
-    static int main_of_##name(void *arg);                                                          \
-    TEST(name) {                                                                                   \
-        CHECK_OK(hd_run(HD_CONFIG(.workers = count), main_of_##name, NULL));                       \
-    }                                                                                              \
-    static int main_of_##name(void *arg __attribute__((unused)))
-
-static const uint64_t MS = 1000 * 1000;
-
-static void let_wait(void) {
-    hd_sleep_for(3 * MS);
-}
-
-static void *result_of(hd_thread *t) {
-    void *result = NULL;
-    CHECK_OK(hd_join(t, &result));
-    return result;
-}
-
-static hd_thread *spawn(hd_fn fn, void *arg) {
-    hd_thread *t;
-    CHECK_OK(hd_spawn(&t, NULL, fn, arg));
-    return t;
-}
+#include "runtime_test.h"
 
 static hd_chan *create(size_t elem_size, size_t capacity) {
     hd_chan *c = hd_chan_create(elem_size, capacity);
@@ -152,7 +118,7 @@ RUNTIME_TEST(chan_close_wakes_all_waiters, 1) {
         let_wait();
         hd_chan_close(c);
         for (int i = 0; i < 6; i++)
-            CHECK_EQ((intptr_t)result_of(threads[i]), -EPIPE);
+            CHECK_EQ((intptr_t)join(threads[i]), -EPIPE);
         hd_chan_destroy(c);
     }
     return 0;
@@ -170,11 +136,11 @@ RUNTIME_TEST(chan_unbuffered_send_waits_for_its_receiver, 1) {
     let_wait();
     CHECK_OK(hd_chan_tryrecv(c, &value)); /* the sender is there */
     CHECK_EQ(value, 11);
-    CHECK(result_of(t) == NULL);
+    CHECK(join(t) == NULL);
     t = spawn(recv_value, &receiver);
     let_wait();
     CHECK_OK(hd_chan_trysend(c, &(int){12}));
-    CHECK(result_of(t) == NULL);
+    CHECK(join(t) == NULL);
     CHECK_EQ(receiver.value, 12);
     hd_chan_destroy(c);
     return 0;
@@ -197,7 +163,7 @@ RUNTIME_TEST(chan_waiting_senders_come_after_the_ring, 1) {
         CHECK_EQ(value, i);
     }
     for (int i = 0; i < 3; i++)
-        CHECK(result_of(threads[i]) == NULL);
+        CHECK(join(threads[i]) == NULL);
     hd_chan_destroy(c);
     return 0;
 }
@@ -211,12 +177,12 @@ RUNTIME_TEST(chan_waits_end_early, 2) {
     hd_thread *t = spawn(recv_value, &e);
     let_wait();
     hd_interrupt(t);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     CHECK_OK(hd_chan_send(c, &e.value)); /* to the ring: nobody waits */
     t = spawn(send_value, &e);
     let_wait();
     hd_interrupt(t);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     CHECK_OK(hd_chan_tryrecv(c, &e.value));
     CHECK_ERR(hd_chan_tryrecv(c, &e.value), -EAGAIN); /* the interrupted one sent nothing */
     hd_interrupt(hd_self());
@@ -257,7 +223,7 @@ RUNTIME_TEST(chan_between_threads_and_foreign_threads, 2) {
         pthread_t foreign;
         hd_thread *t = spawn(echo, &b);
         talk(&b);
-        result_of(t);
+        join(t);
         hd_chan_destroy(b.there);
         b = (struct both){create(sizeof(int), capacity), create(sizeof(int), capacity)};
         CHECK_EQ(pthread_create(&foreign, NULL, echo, &b), 0);

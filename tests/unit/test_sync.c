@@ -1,46 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutex, condition, semaphore, wait group, event and once: what each call promises, one thing a
  * test, with threads and foreign kernel threads. Races are the stress programs' part. */
-#include "test.h"
-
-#include <heddle/heddle.h>
-
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <string.h>
-
-/* A test whose body is the first thread of a runtime with so many workers. With one of them, a
- * thread that was spawned has arrived in its wait when the spawner has slept (let_wait()). */
-#define RUNTIME_TEST(name, count)                                                                  \
-    static int main_of_##name(void *arg);                                                          \
-    TEST(name) {                                                                                   \
-        CHECK_OK(hd_run(HD_CONFIG(.workers = count), main_of_##name, NULL));                       \
-    }                                                                                              \
-    static int main_of_##name(void *arg __attribute__((unused)))
-
-static const uint64_t MS = 1000 * 1000;
-
-/* Long enough for a thread that was just spawned to arrive in its wait. A test that relies on it
- * still passes where it is not, but then tests less. */
-static void let_wait(void) {
-    hd_sleep_for(3 * MS);
-}
+#include "runtime_test.h"
 
 static uint64_t in_ms(uint64_t n) {
     return hd_now_ns() + n * MS;
-}
-
-static void *result_of(hd_thread *t) {
-    void *result = NULL;
-    CHECK_OK(hd_join(t, &result));
-    return result;
-}
-
-static hd_thread *spawn(hd_fn fn, void *arg) {
-    hd_thread *t;
-    CHECK_OK(hd_spawn(&t, NULL, fn, arg));
-    return t;
 }
 
 /* ---- mutex ---- */
@@ -56,11 +20,11 @@ RUNTIME_TEST(mutex_trylock_tells_whether_it_is_taken, 2) {
     hd_mutex m = HD_MUTEX_INIT;
     CHECK(hd_mutex_trylock(&m));
     CHECK(!hd_mutex_trylock(&m));
-    CHECK(result_of(spawn(try_and_say, &m)) == NULL);
+    CHECK(join(spawn(try_and_say, &m)) == NULL);
     hd_mutex_unlock(&m);
-    CHECK(result_of(spawn(try_and_say, &m)) != NULL);
+    CHECK(join(spawn(try_and_say, &m)) != NULL);
     hd_mutex_lock(&m);
-    CHECK(result_of(spawn(try_and_say, &m)) == NULL);
+    CHECK(join(spawn(try_and_say, &m)) == NULL);
     hd_mutex_unlock(&m);
     return 0;
 }
@@ -93,7 +57,7 @@ RUNTIME_TEST(mutex_excludes_threads_and_foreign_threads, 2) {
     for (int i = 0; i < 6; i++)
         threads[i] = spawn(count_up, &c);
     for (int i = 0; i < 6; i++)
-        result_of(threads[i]);
+        join(threads[i]);
     /* Threads of the runtime are all done, so the foreign ones need nobody any more. */
     for (int i = 0; i < 2; i++)
         CHECK_EQ(pthread_join(foreign[i], NULL), 0);
@@ -117,13 +81,13 @@ static void *lock_until(void *arg) {
 RUNTIME_TEST(mutex_lock_until_gives_up_at_the_deadline, 2) {
     struct lock_until l = {.deadline_ns = 0};
     CHECK_OK(hd_mutex_lock_until(&l.mutex, 0)); /* free: no wait, no deadline */
-    CHECK_EQ((intptr_t)result_of(spawn(lock_until, &l)), -ETIMEDOUT);
+    CHECK_EQ((intptr_t)join(spawn(lock_until, &l)), -ETIMEDOUT);
     uint64_t start_ns = hd_now_ns();
     l.deadline_ns = start_ns + 10 * MS;
-    CHECK_EQ((intptr_t)result_of(spawn(lock_until, &l)), -ETIMEDOUT);
+    CHECK_EQ((intptr_t)join(spawn(lock_until, &l)), -ETIMEDOUT);
     CHECK_GE(hd_now_ns(), start_ns + 10 * MS);
     hd_mutex_unlock(&l.mutex);
-    CHECK_EQ((intptr_t)result_of(spawn(lock_until, &l)), 0);
+    CHECK_EQ((intptr_t)join(spawn(lock_until, &l)), 0);
     CHECK(hd_mutex_trylock(&l.mutex));
     hd_mutex_unlock(&l.mutex);
     return 0;
@@ -135,7 +99,7 @@ RUNTIME_TEST(mutex_lock_until_is_interrupted, 2) {
     hd_thread *t = spawn(lock_until, &l);
     let_wait();
     hd_interrupt(t);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     hd_mutex_unlock(&l.mutex);
     /* A pending interruption ends a wait, but not a call that need not wait. */
     hd_interrupt(hd_self());
@@ -160,7 +124,7 @@ RUNTIME_TEST(mutex_lock_leaves_an_interruption_pending, 1) {
     hd_interrupt(t);
     let_wait();
     hd_mutex_unlock(&m);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     return 0;
 }
 
@@ -205,7 +169,7 @@ RUNTIME_TEST(mutex_is_handed_over_to_a_loser, 1) {
     hd_thread *t = spawn(barge, &b);
     let_wait();
     lock_against(&b);
-    result_of(t);
+    join(t);
     return 0;
 }
 
@@ -288,7 +252,7 @@ RUNTIME_TEST(cond_signal_wakes_one_and_broadcast_all, 2) {
     hd_cond_broadcast(&g.cond); /* with the mutex held: all move to its queue */
     hd_mutex_unlock(&g.mutex);
     for (int i = 0; i < 8; i++)
-        CHECK(result_of(threads[i]) == NULL);
+        CHECK(join(threads[i]) == NULL);
     CHECK_EQ(g.passed, 8);
     return 0;
 }
@@ -302,7 +266,7 @@ RUNTIME_TEST(cond_broadcast_without_the_mutex_wakes_all, 2) {
     admit(&g, 8);
     hd_cond_broadcast(&g.cond);
     for (int i = 0; i < 8; i++)
-        CHECK(result_of(threads[i]) == NULL);
+        CHECK(join(threads[i]) == NULL);
     return 0;
 }
 
@@ -322,7 +286,7 @@ RUNTIME_TEST(cond_wait_is_interrupted_with_the_mutex_held, 2) {
     hd_thread *t = spawn(pass_gate, &g);
     await(&g, &g.waiting, 1);
     hd_interrupt(t);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     hd_interrupt(hd_self());
     CHECK_EQ((intptr_t)pass_gate(&g), -EINTR);
     return 0;
@@ -340,7 +304,7 @@ RUNTIME_TEST(cond_signalled_waiter_returns_0, 2) {
     hd_interrupt(t);
     hd_sleep_until(g.deadline_ns + MS);
     hd_mutex_unlock(&g.mutex);
-    CHECK_EQ((intptr_t)result_of(t), 0);
+    CHECK_EQ((intptr_t)join(t), 0);
     CHECK_EQ(g.passed, 1);
     return 0;
 }
@@ -405,7 +369,7 @@ RUNTIME_TEST(once_runs_once_and_everybody_waits_for_it, 2) {
         threads[i] = spawn(get_value, &l);
     hd_interrupt(threads[3]); /* does not end its wait */
     for (int i = 0; i < 8; i++)
-        CHECK_EQ((intptr_t)result_of(threads[i]), 42);
+        CHECK_EQ((intptr_t)join(threads[i]), 42);
     CHECK_EQ((intptr_t)get_value(&l), 42);
     void *result;
     CHECK_EQ(pthread_join(foreign, &result), 0);

@@ -1,39 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Semaphore, wait group and event: what each call promises, one thing a test. */
-#include "test.h"
-
-#include <heddle/heddle.h>
-
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-
-/* A test whose body is the first thread of a runtime with so many workers. With one of them, a
- * thread that was spawned has arrived in its wait when the spawner has slept (let_wait()). */
-#define RUNTIME_TEST(name, count)                                                                  \
-    static int main_of_##name(void *arg);                                                          \
-    TEST(name) {                                                                                   \
-        CHECK_OK(hd_run(HD_CONFIG(.workers = count), main_of_##name, NULL));                       \
-    }                                                                                              \
-    static int main_of_##name(void *arg __attribute__((unused)))
-
-static const uint64_t MS = 1000 * 1000;
-
-static void let_wait(void) {
-    hd_sleep_for(3 * MS);
-}
-
-static void *result_of(hd_thread *t) {
-    void *result = NULL;
-    CHECK_OK(hd_join(t, &result));
-    return result;
-}
-
-static hd_thread *spawn(hd_fn fn, void *arg) {
-    hd_thread *t;
-    CHECK_OK(hd_spawn(&t, NULL, fn, arg));
-    return t;
-}
+#include "runtime_test.h"
 
 /* ---- semaphore ---- */
 
@@ -78,7 +45,7 @@ RUNTIME_TEST(sem_serves_in_order, 1) {
     for (int i = 0; i < 5; i++) {
         hd_sem_post(&turn.sem);
         CHECK(!hd_sem_trywait(&turn.sem)); /* the permit is the first waiter's already */
-        CHECK_EQ((intptr_t)result_of(threads[i]), i);
+        CHECK_EQ((intptr_t)join(threads[i]), i);
     }
     return 0;
 }
@@ -91,7 +58,7 @@ RUNTIME_TEST(sem_wait_ends_early, 2) {
     hd_thread *t = spawn(wait_sem, &s);
     let_wait();
     hd_interrupt(t);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     hd_sem_post(&s);
     hd_interrupt(hd_self());
     CHECK_OK(hd_sem_wait(&s)); /* need not wait */
@@ -123,7 +90,7 @@ RUNTIME_TEST(sem_ping_pong_with_threads_and_foreign_threads, 2) {
     pthread_t foreign;
     hd_thread *t = spawn(answer, pair);
     call_1000(pair);
-    result_of(t);
+    join(t);
     CHECK_EQ(pthread_create(&foreign, NULL, answer, pair), 0);
     call_1000(pair);
     CHECK_EQ(pthread_join(foreign, NULL), 0);
@@ -193,7 +160,7 @@ RUNTIME_TEST(waitgroup_releases_every_waiter, 2) {
     CHECK_ERR(hd_waitgroup_wait_until(&wg, hd_now_ns() + MS), -ETIMEDOUT);
     hd_waitgroup_done(&wg);
     for (int i = 0; i < 5; i++)
-        CHECK(result_of(threads[i]) == NULL);
+        CHECK(join(threads[i]) == NULL);
     CHECK_EQ(pthread_join(foreign, NULL), 0);
     CHECK_OK(hd_waitgroup_wait_until(&wg, 0));
     return 0;
@@ -206,7 +173,7 @@ RUNTIME_TEST(waitgroup_wait_ends_early, 1) {
     hd_thread *t = spawn(wait_group, &wg);
     let_wait();
     hd_interrupt(t);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     hd_interrupt(hd_self());
     CHECK_ERR(hd_waitgroup_wait(&wg), -EINTR);
     hd_waitgroup_done(&wg);
@@ -277,7 +244,7 @@ RUNTIME_TEST(event_releases_present_waiters_even_if_reset_at_once, 1) {
     CHECK_GE(atomic_load(&c.released), 1);
     hd_event_set(&c.event); /* for one that had arrived, but was not yet waiting */
     for (int i = 0; i < 5; i++)
-        result_of(threads[i]);
+        join(threads[i]);
     CHECK_EQ(pthread_join(foreign, NULL), 0);
     return 0;
 }
@@ -287,7 +254,7 @@ RUNTIME_TEST(event_wait_is_interrupted, 2) {
     hd_thread *t = spawn(wait_event, &e);
     let_wait();
     hd_interrupt(t);
-    CHECK_EQ((intptr_t)result_of(t), -EINTR);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
     hd_interrupt(hd_self());
     CHECK_ERR(hd_event_wait(&e), -EINTR);
     hd_event_set(&e);
