@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../message.h"
@@ -24,10 +25,23 @@ static int refuse(struct lab_output *o, int error) {
     return refuse_because(o, error, strerror(error));
 }
 
-/* Does not wait for somebody to read from a pipe: that could take forever. What is written later
- * does wait for the reader to take it. */
+/* Opens for writing; waits two seconds for somebody to read from a pipe, not forever. */
+static int open_patiently(const char *name, bool pipe) {
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    int fd = -1;
+    for (int i = 0; i < 200; i++) {
+        fd = open(name, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd >= 0 || errno != ENXIO || !pipe)
+            break;
+        nanosleep(&pause, NULL);
+        errno = ENXIO;
+    }
+    return fd;
+}
+
+/* What is written later does wait for the reader of a pipe to take it. */
 static int open_in_place(struct lab_output *o, bool pipe) {
-    int fd = open(o->name, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open_patiently(o->name, pipe);
     if (fd < 0 && errno == ENXIO && pipe)
         return refuse_because(o, ENXIO, "nobody has opened the pipe to read from it");
     if (fd < 0)

@@ -77,7 +77,14 @@ int hd__os_kthread_at_exit(struct hd__os_exit_hook *hook, void (*fn)(void *arg),
     }
     bool usable = hook->made;
     hd__spin_unlock(&hook->lock);
-    if (!usable || HD__FAULT("pthread_setspecific")) {
+    if (!usable) {
+        return -ENOMEM;
+    }
+    if (arg == NULL) {
+        pthread_setspecific(hook->key, NULL); /* in a place that exists: cannot fail */
+        return 0;
+    }
+    if (HD__FAULT("pthread_setspecific")) {
         return -ENOMEM;
     }
     return pthread_setspecific(hook->key, arg) ? -ENOMEM : 0;

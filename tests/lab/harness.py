@@ -13,6 +13,9 @@ import tempfile
 import time
 import traceback
 
+# A test run in the background of a script ignores SIGINT, and so would what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 HEDDLE = "heddle"  # set by main()
 
 # What a well-behaved subject says to each experiment.
