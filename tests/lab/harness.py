@@ -13,8 +13,11 @@ import tempfile
 import time
 import traceback
 
-# A test run in the background of a script ignores SIGINT, and so would what it starts.
+# A test run in the background of a script ignores SIGINT, one under nohup SIGHUP, and so would what
+# they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 HEDDLE = "heddle"  # set by main()
 
