@@ -5,7 +5,10 @@
 
 #include <heddle/base.h>
 #include <heddle/chan.h>
+#include <heddle/io.h>
 #include <heddle/key.h>
+#include <heddle/metrics.h>
+#include <heddle/preempt.h>
 #include <heddle/runtime.h>
 #include <heddle/sync.h>
 #include <heddle/thread.h>

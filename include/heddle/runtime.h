@@ -18,12 +18,17 @@ enum {
 struct hd_config {
     size_t size;         /* sizeof(struct hd_config): HD_CONFIG() fills it */
     unsigned workers;    /* workers; 0: one per CPU that the process may use; at most 1024 */
-    uint64_t slice_us;   /* time slice in microseconds, 100 to 1,000,000; 0: 10,000 */
+    uint64_t slice_us;   /* time slice in microseconds, 100 to 1,000,000; 0: 10,000;
+                          * HD_SLICE_NONE: none */
     const char *policy;  /* scheduling policy; NULL: "steal" */
     size_t stack_size;   /* default stack of a thread, bytes; 0: 65,536 */
     unsigned spin_us;    /* an idle worker spins so long before it parks; 0: 20; HD_SPIN_NONE */
     int deadlock;        /* HD_DEADLOCK_* */
     int bind_workers;    /* 1: each worker stays on its own CPU; 0: the kernel places them */
+    int preempt;         /* HD_PREEMPT_* of threads that leave it open; 0: HD_PREEMPT_CARRIER */
+    int preempt_signal;  /* the signal that preempts; 0: SIGURG */
+    unsigned carriers_max; /* kernel threads that run workers, at most; 0: 256 more than workers */
+    int io;              /* HD_IO_* */
 };
 
 /* hd_config.spin_us: an idle worker parks at once. */

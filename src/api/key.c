@@ -16,11 +16,16 @@ int hd_key_create(hd_key *key, void (*destructor)(void *value)) {
 }
 
 void *hd_get(hd_key key) {
-    return hd__tls_get(hd__wait_self(), key);
+    hd__sched_enter();
+    hd_thread *self = hd__wait_self();
+    hd__sched_leave();
+    return hd__tls_get(self, key);
 }
 
 int hd_set(hd_key key, void *value) {
+    hd__sched_enter();
     hd_thread *self = hd__wait_self();
+    hd__sched_leave();
     if (!self->tls && value && (hd__thread_flags(self) & HD__THREAD_FOREIGN)) {
         static struct hd__os_exit_hook hook;
         int err = hd__os_kthread_at_exit(&hook, foreign_ends, self);

@@ -20,43 +20,64 @@ static HD__NOINLINE int spawn_with(hd_thread **out, const struct hd_attr *attr, 
                                    void *arg) {
     struct hd_attr own = {.size = 0};
     int err = hd__options_copy(&own, sizeof own, attr, attr->size);
-    return err ? err : hd__sched_spawn(out, &own, fn, arg);
+    if (err) return err;
+    hd__sched_enter();
+    err = hd__sched_spawn(out, &own, fn, arg);
+    hd__sched_leave();
+    return err;
 }
 
 int hd_spawn(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void *arg) {
     HD__CHECK(fn != NULL, "hd_spawn: fn is NULL; pass the function to run");
     if (HD__UNLIKELY(attr != NULL)) return spawn_with(out, attr, fn, arg);
-    return hd__sched_spawn(out, NULL, fn, arg);
+    hd__sched_enter();
+    int err = hd__sched_spawn(out, NULL, fn, arg);
+    hd__sched_leave();
+    return err;
 }
 
 int hd_join(hd_thread *t, void **result) {
     HD__CHECK(t != NULL, "hd_join: t is NULL");
-    return hd__sched_join(t, result, HD_FOREVER, __builtin_return_address(0));
+    hd__sched_enter();
+    int err = hd__sched_join(t, result, HD_FOREVER, __builtin_return_address(0));
+    hd__sched_leave();
+    return err;
 }
 
 int hd_join_until(hd_thread *t, void **result, uint64_t deadline_ns) {
     HD__CHECK(t != NULL, "hd_join_until: t is NULL");
-    return hd__sched_join(t, result, deadline_ns, __builtin_return_address(0));
+    hd__sched_enter();
+    int err = hd__sched_join(t, result, deadline_ns, __builtin_return_address(0));
+    hd__sched_leave();
+    return err;
 }
 
 void hd_detach(hd_thread *t) {
     HD__CHECK(t != NULL, "hd_detach: t is NULL");
+    hd__sched_enter();
     hd__sched_detach(t);
+    hd__sched_leave();
 }
 
 int hd_interrupt(hd_thread *t) {
     HD__CHECK(t != NULL, "hd_interrupt: t is NULL");
+    hd__sched_enter();
     hd__wait_interrupt(t);
+    hd__sched_leave();
     return 0;
 }
 
 hd_thread *hd_self(void) {
-    struct hd__worker *w = hd__worker_get();
-    return w ? w->current : NULL;
+    struct hd__worker *w = hd__sched_enter();
+    hd_thread *t = w ? atomic_load_explicit(&w->current, memory_order_relaxed) : NULL;
+    hd__sched_leave();
+    return t;
 }
 
 void hd_yield(void) {
+    hd__sched_enter();
     hd__sched_yield();
+    hd__sched_leave();
 }
 
 uint64_t hd_thread_id(const hd_thread *t) {

@@ -12,8 +12,10 @@ uint64_t hd_now_ns(void) {
 
 static int sleep_until(uint64_t deadline_ns, const void *site) {
     struct hd__wait w;
+    hd__sched_enter();
     hd__wait_init(&w, "a sleep to end", NULL, site);
     int err = hd__wait_park(&w, NULL, deadline_ns, 0);
+    hd__sched_leave();
     return err == -ETIMEDOUT ? 0 : err;
 }
 

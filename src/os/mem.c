@@ -7,7 +7,6 @@
 #include "os/fault.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -172,24 +171,4 @@ size_t hd__os_resident_from(void *addr, size_t bytes) {
         }
     }
     return 0;
-}
-
-void *hd__os_alloc(size_t bytes) {
-    return HD__FAULT("malloc") ? NULL : malloc(bytes);
-}
-
-void *hd__os_calloc(size_t n, size_t bytes) {
-    return HD__FAULT("calloc") ? NULL : calloc(n, bytes);
-}
-
-void *hd__os_alloc_aligned(size_t align, size_t bytes) {
-    void *p = NULL;
-    if (HD__FAULT("aligned_alloc") || posix_memalign(&p, align, bytes) != 0) {
-        return NULL;
-    }
-    return p;
-}
-
-void hd__os_free(void *p) {
-    free(p);
 }

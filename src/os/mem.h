@@ -34,11 +34,18 @@ int hd__os_nohuge(void *addr, size_t bytes);
  * none is, or if the kernel does not say. */
 size_t hd__os_resident_from(void *addr, size_t bytes);
 
-/* malloc, calloc, free, behind the seam. NULL: no memory. free(NULL) is harmless. */
+/* Memory for the runtime's own records. Not the C library's: a thread may be preempted while it
+ * holds a lock of malloc(), and whoever waits for that lock within the runtime, where nobody is
+ * preempted, could keep the worker that would let the holder go on. NULL: no memory. free(NULL) is
+ * harmless. Never blocks. */
 void *hd__os_alloc(size_t bytes);
 void *hd__os_calloc(size_t n, size_t bytes);
 /* `align` is a power of two and a multiple of sizeof(void *). Not zeroed. Freed by hd__os_free. */
 void *hd__os_alloc_aligned(size_t align, size_t bytes);
 void hd__os_free(void *p);
+
+/* malloc() and free(), behind the seam: outside of the runtime's gate only (sched/self.h). */
+void *hd__os_heap_alloc(size_t bytes);
+void hd__os_heap_free(void *p);
 
 #endif

@@ -16,4 +16,10 @@ struct hd__os_symbol {
  * from a signal handler. */
 bool hd__os_symbol_find(const void *address, struct hd__os_symbol *out);
 
+/* The executable segment that the address lies in, or the program's own (not a library's): from
+ * *low to below *end. False if there is none, or if the program is linked statically, with the C
+ * library in it. As above: not from a signal handler. */
+bool hd__os_code_segment(const void *address, uintptr_t *low, uintptr_t *end);
+bool hd__os_program_code(uintptr_t *low, uintptr_t *end);
+
 #endif

@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "os/cpu.h"
 #include "os/symbol.h"
-#include "sched/worker.h"
+#include "sched/carrier.h"
 
 /* TSan runs a kernel thread of its own. */
 #ifdef HD__TSAN
@@ -50,10 +50,16 @@ static void print_thread(hd_thread *t, void *arg) {
 }
 
 void hd__deadlock_check(void) {
-    if (hd__rt.deadlock == HD_DEADLOCK_IGNORE) return;
+    if (hd__rt.deadlock == HD_DEADLOCK_IGNORE ||
+        atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst))
+        return;
     int kthreads = hd__os_kthread_count();
     unsigned foreign = atomic_load_explicit(&hd__rt.foreign_parked, memory_order_seq_cst);
-    if (kthreads < 0 || (unsigned)kthreads != hd__rt.worker_count + foreign + TOOL_KTHREADS) return;
+    /* Each of ours counts itself only while it certainly exists. */
+    unsigned own = atomic_load_explicit(&hd__rt.kthreads, memory_order_seq_cst) +
+                   atomic_load_explicit(&hd__poller.kthreads, memory_order_seq_cst);
+    if (kthreads < 0 || (unsigned)kthreads != own + foreign + TOOL_KTHREADS) return;
+    if (atomic_load_explicit(&hd__carriers.held, memory_order_seq_cst) != 0) return;
     /* Looked at again: a foreign thread that was counted may have waited only since the caller's
      * look, and have made something runnable before. */
     if (!hd__idle_all_parked() ||

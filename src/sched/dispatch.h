@@ -76,9 +76,25 @@ static inline hd_thread *take_next(struct hd__worker *w) {
     return t;
 }
 
+/* Counts a dispatch; w's owner. */
+static inline uint32_t next_tick(struct hd__worker *w) {
+    uint32_t tick = atomic_load_explicit(&w->tick, memory_order_relaxed) + 1;
+    atomic_store_explicit(&w->tick, tick, memory_order_relaxed);
+    return tick;
+}
+
+/* Notes who runs on w. */
+static inline void set_current(struct hd__worker *w, hd_thread *t) {
+    atomic_store_explicit(&w->current, t, memory_order_relaxed);
+}
+
+static inline hd_thread *current_of(struct hd__worker *w) {
+    return atomic_load_explicit(&w->current, memory_order_relaxed);
+}
+
 /* The next thread to switch to directly; NULL: go through the scheduler's loop. */
 static inline hd_thread *next_direct(struct hd__worker *w) {
-    if (HD__UNLIKELY(++w->tick % HD__POLL_TICK == 0)) return NULL;
+    if (HD__UNLIKELY(next_tick(w) % HD__POLL_TICK == 0)) return NULL;
     if (HD__UNLIKELY(hd__fifo_count(&w->inbox) != 0)) return NULL;
     return take_next(w);
 }
@@ -162,12 +178,16 @@ static inline void settle(struct hd__worker *w) {
     }
 }
 
-/* Makes `next` the one that runs on w; the caller switches to its context. */
-static inline void prepare(struct hd__worker *w, hd_thread *next) {
-    w->current = next;
+/* Makes `next` the one that runs on w; the caller switches to the context that it returns: that of
+ * `next`, or the loop's, if `next` must run on another carrier (carrier.h). */
+struct hd__context *hd__sched_prepare_special(struct hd__worker *w, hd_thread *next);
+static inline struct hd__context *prepare(struct hd__worker *w, hd_thread *next) {
+    if (HD__UNLIKELY((hd__thread_flags(next) & (HD__THREAD_PINNED | HD__THREAD_BOUND)) ||
+                     w->special))
+        return hd__sched_prepare_special(w, next);
+    set_current(w, next);
     if (HD__UNLIKELY(!next->stack)) hd__sched_bind_stack(w, next);
-    if (HD__UNLIKELY((hd__thread_flags(next) & HD__THREAD_PINNED) || w->affine))
-        hd__sched_set_affinity(w, next);
+    return &next->ctx;
 }
 
 /* Switches from t, whose exceptions in flight go with it; returns on the worker that continues it.
@@ -186,13 +206,11 @@ static inline struct hd__worker *switch_to(struct hd__worker *w, hd_thread *t, h
                                            enum hd__post kind, void *post) {
     w->post_kind = kind;
     w->post = post;
-    struct hd__context *to = &w->loop;
-    if (HD__LIKELY(next != NULL)) {
-        prepare(w, next);
-        to = &next->ctx;
-    } else {
-        w->current = NULL;
-    }
+    struct hd__context *to = w->loop;
+    if (HD__LIKELY(next != NULL))
+        to = prepare(w, next);
+    else
+        set_current(w, NULL);
     w = switch_from(w, t, to);
     settle(w);
     return w;

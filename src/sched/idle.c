@@ -25,7 +25,9 @@
 #include "base/check.h"
 #include "os/clock.h"
 #include "os/futex.h"
-#include "sched/worker.h"
+#include "sched/monitor.h"
+
+struct hd__poller hd__poller;
 
 enum { DEADLOCK_FIRST_LOOK_NS = 20 * 1000 * 1000, DEADLOCK_LAST_LOOK_NS = 1000 * 1000 * 1000 };
 
@@ -70,9 +72,13 @@ static hd_thread *steal(struct hd__worker *w) {
     return NULL;
 }
 
+hd_thread *hd__idle_steal(struct hd__worker *w) {
+    return steal(w);
+}
+
 /* ---- Timers ---- */
 
-static uint64_t earliest_deadline(void) {
+uint64_t hd__idle_earliest_deadline(void) {
     uint64_t earliest = HD_FOREVER;
     for (unsigned i = 0; i < hd__rt.worker_count; i++) {
         uint64_t d = hd__timers_earliest(&hd__rt.workers[i].timers);
@@ -84,14 +90,28 @@ static uint64_t earliest_deadline(void) {
 static void expire_all(struct hd__worker *w, uint64_t now_ns) {
     for (unsigned i = 0; i < hd__rt.worker_count; i++) {
         struct hd__timers *h = &hd__rt.workers[i].timers;
-        if (hd__timers_earliest(h) <= now_ns) hd__sched_expire(w, h, now_ns);
+        if (hd__timers_earliest(h) <= now_ns) hd__sched_expire(w, h, now_ns, false);
     }
 }
 
-bool hd__idle_timer_uncovered(uint64_t deadline_ns) {
+void hd__idle_cover_timer(uint64_t deadline_ns) {
     uint32_t word = idle_add(0);
-    return HD__IDLE_PARKED(word) != 0 && HD__IDLE_SEARCHING(word) == 0 &&
-           deadline_ns < atomic_load_explicit(&hd__rt.keeper_deadline_ns, memory_order_relaxed);
+    if (HD__IDLE_SEARCHING(word) != 0) return;
+    if (HD__IDLE_PARKED(word) == 0)
+        hd__monitor_cover(deadline_ns);
+    else if (deadline_ns <
+             atomic_load_explicit(&hd__rt.keeper_deadline_ns, memory_order_relaxed))
+        hd__idle_wake_one();
+}
+
+/* ---- I/O ---- */
+
+static bool io_in_flight(void) {
+    return atomic_load_explicit(&hd__poller.in_flight, memory_order_seq_cst) != 0;
+}
+
+static bool io_uncovered(void) {
+    return io_in_flight() && !atomic_load_explicit(&hd__rt.io_keeper, memory_order_relaxed);
 }
 
 /* ---- The list of parked workers; idle_lock held ---- */
@@ -115,6 +135,8 @@ static void list_remove(struct hd__worker *w) {
         hd__rt.keeper = NULL;
         atomic_store_explicit(&hd__rt.keeper_deadline_ns, HD_FOREVER, memory_order_relaxed);
     }
+    if (atomic_load_explicit(&hd__rt.io_keeper, memory_order_relaxed) == w)
+        atomic_store_explicit(&hd__rt.io_keeper, NULL, memory_order_relaxed);
     idle_add(HD__IDLE_ONE_SEARCHING - HD__IDLE_ONE_PARKED);
 }
 
@@ -123,19 +145,28 @@ static void list_remove(struct hd__worker *w) {
 /* Takes w off the list and lets it go; it counts as searching from now on. idle_lock is held and
  * released here. */
 static void release_and_wake(struct hd__worker *w) {
+    bool in_poller = atomic_load_explicit(&hd__rt.io_keeper, memory_order_relaxed) == w;
     list_remove(w);
     atomic_store_explicit(&w->notified, 1, memory_order_release);
     hd__spin_unlock(&hd__rt.idle_lock);
-    hd__os_futex_wake(&w->notified, 1);
+    if (in_poller)
+        hd__poller.kick();
+    else
+        hd__os_futex_wake(&w->notified, 1);
 }
 
 void hd__idle_wake_one(void) {
     hd__spin_lock(&hd__rt.idle_lock);
     uint32_t word = atomic_load_explicit(&hd__rt.idle, memory_order_relaxed);
-    if (hd__rt.idle_list && HD__IDLE_SEARCHING(word) == 0)
+    if (hd__rt.idle_list && HD__IDLE_SEARCHING(word) == 0) {
         release_and_wake(hd__rt.idle_list);
-    else
-        hd__spin_unlock(&hd__rt.idle_lock);
+        return;
+    }
+    bool tell = !hd__rt.idle_list && (word & HD__IDLE_LISTENS);
+    if (tell)
+        atomic_fetch_and_explicit(&hd__rt.idle, ~(uint32_t)HD__IDLE_LISTENS, memory_order_relaxed);
+    hd__spin_unlock(&hd__rt.idle_lock);
+    if (tell) hd__monitor_poke();
 }
 
 void hd__idle_wake_worker(struct hd__worker *w) {
@@ -153,27 +184,32 @@ void hd__idle_wake_all(void) {
 /* ---- Searching ---- */
 
 static hd_thread *look_once(struct hd__worker *w, uint64_t now_ns) {
+    if (io_in_flight()) hd__poller.poll(w);
     expire_all(w, now_ns);
     hd_thread *t = NULL;
     if (hd__fifo_count(&w->inbox) != 0) t = hd__sched_take_inbox(w);
     /* Own queue: timers may have filled it. */
     if (!t) t = hd__sched_take_next(w);
     if (!t) t = hd__sched_take_injected(w, HD__RING_SIZE / 2);
+    if (!t && hd__fifo_count(&w->light) != 0) t = hd__fifo_take(&w->light, 1);
     if (!t) t = steal(w);
     return t;
 }
 
 /* Whether any queue holds a thread; under the locks, so that what was pushed before is seen. */
-static bool work_anywhere(struct hd__worker *w) {
-    struct hd__fifo *shared[] = {&hd__rt.injected, &w->inbox};
-    for (unsigned i = 0; i < 2; i++) {
-        hd__spin_lock(&shared[i]->lock);
-        bool some = shared[i]->head != NULL;
-        hd__spin_unlock(&shared[i]->lock);
-        if (some) return true;
-    }
+static bool holds_some(struct hd__fifo *f) {
+    hd__spin_lock(&f->lock);
+    bool some = f->head != NULL;
+    hd__spin_unlock(&f->lock);
+    return some;
+}
+
+bool hd__idle_work_anywhere(const struct hd__worker *w) {
+    if (holds_some(&hd__rt.injected)) return true;
     for (unsigned i = 0; i < hd__rt.worker_count; i++) {
         struct hd__runq *q = &hd__rt.workers[i].runq;
+        struct hd__worker *v = &hd__rt.workers[i];
+        if ((!w || w == v) && (holds_some(&v->inbox) || holds_some(&v->light))) return true;
         hd__spin_lock(&q->lock);
         bool some = hd__runq_count(q) != 0;
         hd__spin_unlock(&q->lock);
@@ -186,8 +222,17 @@ static bool work_anywhere(struct hd__worker *w) {
  * pushers relied on it. */
 static void leave_search(struct hd__worker *w) {
     uint32_t word = idle_add(-HD__IDLE_ONE_SEARCHING);
-    if (HD__IDLE_SEARCHING(word) != 0 || HD__IDLE_PARKED(word) == 0) return;
-    if (work_anywhere(w) || hd__idle_timer_uncovered(earliest_deadline())) hd__idle_wake_one();
+    if (HD__IDLE_SEARCHING(word) != 0) return;
+    if (HD__IDLE_PARKED(word) == 0) {
+        /* Nobody is left but the monitor. */
+        hd__monitor_cover(hd__idle_earliest_deadline());
+        if ((word & HD__IDLE_LISTENS) && (io_in_flight() || hd__idle_work_anywhere(w)))
+            hd__idle_wake_one();
+    } else if (hd__idle_work_anywhere(w) || io_uncovered()) {
+        hd__idle_wake_one();
+    } else {
+        hd__idle_cover_timer(hd__idle_earliest_deadline());
+    }
 }
 
 static hd_thread *search(struct hd__worker *w) {
@@ -208,19 +253,24 @@ static hd_thread *search(struct hd__worker *w) {
 
 /* ---- Parking ---- */
 
-/* Counts w as parked instead of searching and returns until when it may sleep. */
-static uint64_t announce_parked(struct hd__worker *w) {
+/* Counts w as parked instead of searching and returns until when it may sleep; *poller: in the
+ * poller, since operations are in flight and nobody else sleeps there. */
+static uint64_t announce_parked(struct hd__worker *w, bool *poller) {
     uint64_t until = HD_FOREVER;
     hd__spin_lock(&hd__rt.idle_lock);
     list_add(w);
-    idle_add(HD__IDLE_ONE_PARKED - HD__IDLE_ONE_SEARCHING); /* see hd__idle_timer_uncovered() */
-    uint64_t earliest = earliest_deadline();
+    idle_add(HD__IDLE_ONE_PARKED - HD__IDLE_ONE_SEARCHING); /* see hd__idle_cover_timer() */
+    uint64_t earliest = hd__idle_earliest_deadline();
     if (earliest < atomic_load_explicit(&hd__rt.keeper_deadline_ns, memory_order_relaxed)) {
         hd__rt.keeper = w;
         atomic_store_explicit(&hd__rt.keeper_deadline_ns, earliest, memory_order_relaxed);
         until = earliest;
     }
+    *poller = io_uncovered();
+    if (*poller) atomic_store_explicit(&hd__rt.io_keeper, w, memory_order_seq_cst);
     hd__spin_unlock(&hd__rt.idle_lock);
+    if (*poller && atomic_load_explicit(&hd__monitor.in_poller, memory_order_seq_cst))
+        hd__monitor_poke();
     return until;
 }
 
@@ -235,7 +285,7 @@ static void unpark_self(struct hd__worker *w) {
 bool hd__idle_all_parked(void) {
     return HD__IDLE_PARKED(atomic_load_explicit(&hd__rt.idle, memory_order_seq_cst)) ==
                hd__rt.worker_count &&
-           earliest_deadline() == HD_FOREVER;
+           hd__idle_earliest_deadline() == HD_FOREVER && !io_in_flight();
 }
 
 /* Sleeps until notified or until the deadline. */
@@ -255,14 +305,21 @@ static void sleep_parked(struct hd__worker *w, uint64_t until) {
 hd_thread *hd__idle_find(struct hd__worker *w) {
     idle_add(HD__IDLE_ONE_SEARCHING);
     for (;;) {
+        bool poller;
+        if (io_in_flight()) hd__poller.flush(w);
         hd_thread *t = search(w);
         if (t) return t;
         if (atomic_load_explicit(&hd__rt.stopping, memory_order_acquire)) break;
-        uint64_t until = announce_parked(w);
+        uint64_t until = announce_parked(w, &poller);
         if (atomic_load_explicit(&hd__rt.draining, memory_order_relaxed))
             hd__runtime_check_drain();
-        if (!work_anywhere(w) && !atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst))
-            sleep_parked(w, until);
+        if (!hd__idle_work_anywhere(w) &&
+            !atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst)) {
+            if (poller)
+                hd__poller.sleep(until); /* a kick that came before is not lost */
+            else
+                sleep_parked(w, until);
+        }
         unpark_self(w);
     }
     idle_add(-HD__IDLE_ONE_SEARCHING);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "os/cpu.h"
-#include "sched/worker.h"
+#include "sched/carrier.h"
 
 static bool suits(const struct hd__worker *w, const hd_thread *t) {
     return hd_cpuset_has(&t->ext->cpus, w->cpu);
@@ -38,19 +38,20 @@ static struct hd__worker *choose(hd_thread *t) {
 }
 
 void hd__sched_place(hd_thread *t) {
-    if (!t->stack) t->home = (uint32_t)(t->id % hd__rt.worker_count);
+    if (!t->stack) t->home = (uint16_t)(t->id % hd__rt.worker_count);
     struct hd__worker *self = hd__worker_get();
     if (!self) hd__runtime_enter(); /* t may end, and be the last, before w is woken */
     struct hd__worker *w = choose(t);
-    t->home = w->index;
+    t->home = (uint16_t)w->index;
     hd__fifo_put(&w->inbox, t, t, 1);
     if (w != self) hd__idle_wake_worker(w);
     if (!self) hd__runtime_leave();
 }
 
 void hd__sched_set_affinity(struct hd__worker *w, hd_thread *t) {
+    struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
     hd_cpuset want;
-    bool pinned = hd__thread_flags(t) & HD__THREAD_PINNED;
+    bool pinned = t && (hd__thread_flags(t) & HD__THREAD_PINNED);
     if (pinned) {
         for (size_t i = 0; i < HD_CPU_MAX / 64; i++)
             want.bits[i] = t->ext->cpus.bits[i] & hd__rt.allowed.bits[i];
@@ -61,7 +62,7 @@ void hd__sched_set_affinity(struct hd__worker *w, hd_thread *t) {
         want = hd__rt.allowed;
     }
     /* A CPU that went away meanwhile leaves the binding as it was: the thread still runs. */
-    if (memcmp(&want, &w->affinity, sizeof want) != 0 && hd__os_cpus_set(&want) == 0)
-        w->affinity = want;
-    w->affine = pinned;
+    if (memcmp(&want, &c->affinity, sizeof want) != 0 && hd__os_cpus_set(&want) == 0)
+        c->affinity = want;
+    hd__carrier_note_special(w, pinned);
 }

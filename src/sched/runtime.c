@@ -19,8 +19,10 @@
 #include "os/mem.h"
 #include "os/signal.h"
 #include "os/slack.h"
+#include "sched/carrier.h"
+#include "sched/monitor.h"
 #include "sched/overflow.h"
-#include "sched/worker.h"
+#include "sched/preempt.h"
 
 /* ---- Draining ---- */
 
@@ -86,9 +88,9 @@ static void drain_and_close(void) {
 
 static void worker_init(struct hd__worker *w, unsigned index) {
     w->index = index;
+    w->hog_tick = w->blocking_tick = w->started_tick = UINT32_MAX;
     w->random = index * 0x9e3779b97f4a7c15u + 1;
-    hd__timers_init(&w->timers);
-    w->affinity = hd__rt.allowed;
+    (void)hd__timers_init(&w->timers); /* what it could not have now, it tries again */
     unsigned nth = 0, count = hd__os_cpus_count(&hd__rt.allowed);
     for (unsigned cpu = 0; cpu < HD_CPU_MAX; cpu++) {
         if (!hd_cpuset_has(&hd__rt.allowed, cpu)) continue;
@@ -97,55 +99,11 @@ static void worker_init(struct hd__worker *w, unsigned index) {
     }
 }
 
-static struct hd__os_exit_hook carrier_exit;
-
-/* A kernel thread ended while it carried a worker, and took that worker's threads along. */
-static void carrier_ended(void *arg) {
-    const struct hd__worker *w = arg;
-    const hd_thread *t = w->current;
-    hd__fatal("pthread_exit: called from thread %llu '%s', which is not a kernel thread; return "
-              "from its function instead", t ? (unsigned long long)t->id : 0,
-              t ? hd_thread_name(t) : "");
-}
-
-/* Runs worker w on this kernel thread until the runtime stops. */
-static void carry(struct hd__worker *w, struct hd__os_altstack *alt) {
-    if (hd__rt.bind_workers) {
-        hd_cpuset own = {{0}};
-        hd_cpuset_add(&own, w->cpu);
-        if (hd__os_cpus_set(&own) == 0) w->affinity = own;
-    }
-    hd__ctx_adopt(&w->loop);
-    w->cxx = hd__cxx_globals();
-    /* Without the hook such an end goes unnoticed, as it does in the C library. */
-    (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, w);
-    hd__worker_self = w;
-    hd__sched_loop(w);
-    hd__worker_self = NULL;
-    (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, NULL);
-    hd__stack_cache_drain(&w->stacks, hd__rt.stack_class);
-    hd__os_altstack_finish(alt);
-}
-
-static void carrier_main(void *arg) {
-    struct hd__worker *w = arg;
-    struct hd__os_altstack alt;
-    /* Without an alternate stack an overflow still ends the process, only without our line. */
-    hd__os_altstack_init(&alt);
-    hd__os_timer_slack(1);
-    carry(w, &alt);
-}
-
 static void stop_workers(void) {
     atomic_store_explicit(&hd__rt.stopping, true, memory_order_seq_cst);
     hd__idle_wake_all();
-}
-
-static void join_carriers(void) {
-    for (unsigned i = 0; i < hd__rt.worker_count; i++) {
-        struct hd__worker *w = &hd__rt.workers[i];
-        if (w->started) hd__os_kthread_join(&w->kthread);
-    }
+    hd__monitor_stop();
+    hd__carriers_release(); /* hd_run()'s own kernel thread may be one of those that wait */
 }
 
 /* ---- Start and stop ---- */
@@ -155,13 +113,20 @@ static bool claim_process(void) {
     return atomic_compare_exchange_strong(&hd__rt.state, &off, HD__RT_STARTING);
 }
 
+static void free_workers(void) {
+    for (unsigned i = 0; i < hd__rt.worker_count; i++)
+        hd__timers_finish(&hd__rt.workers[i].timers);
+    hd__os_free(hd__rt.workers);
+}
+
 /* Gives everything back; the carriers are gone. */
 static void tear_down(void) {
     close_doors();
     hd__thread_release_all();
     hd__stack_release_all();
     hd__overflow_finish();
-    hd__os_free(hd__rt.workers);
+    hd__preempt_finish();
+    free_workers();
     hd__rt.workers = NULL;
     hd__rt.worker_count = 0;
     atomic_store(&hd__rt.state, HD__RT_OFF);
@@ -174,7 +139,12 @@ static void reset(const struct hd_config *cfg) {
     hd__rt.bind_workers = cfg->bind_workers != 0;
     hd__rt.deadlock = cfg->deadlock;
     hd__rt.spin_ns = cfg->spin_us == HD_SPIN_NONE ? 0 : cfg->spin_us * 1000ull;
+    hd__rt.preempt = (uint8_t)(cfg->preempt ? cfg->preempt : HD_PREEMPT_CARRIER);
+    atomic_store(&hd__rt.slice_ns,
+                 cfg->slice_us == HD_SLICE_NONE ? HD_FOREVER : cfg->slice_us * 1000);
     hd__rt.idle_list = NULL;
+    atomic_store(&hd__rt.io_keeper, NULL);
+    atomic_store(&hd__carriers.held, 0);
     hd__rt.keeper = NULL;
     hd__rt.drain_waiters = (struct hd__waitq){NULL, NULL};
     atomic_store(&hd__rt.stopping, false);
@@ -220,36 +190,36 @@ static int set_up(const struct hd_config *cfg) {
     (void)hd__overflow_init();
     hd__arch_fp_capture();
     check_tools();
-    return 0;
-}
-
-/* Starts the carriers of workers from `first` on; on failure those that run are stopped. */
-static int start_carriers(unsigned first) {
-    for (unsigned i = first; i < hd__rt.worker_count; i++) {
-        struct hd__worker *w = &hd__rt.workers[i];
-        char name[16];
-        hd__format(name, sizeof name, "heddle/%u", i);
-        int err = hd__os_kthread_create(name, carrier_main, w, &w->kthread);
-        if (err) {
-            stop_workers();
-            join_carriers();
-            return err;
-        }
-        w->started = true;
+    int err = hd__preempt_init(cfg->preempt_signal);
+    if (err) {
+        hd__overflow_finish();
+        free_workers();
     }
-    return 0;
+    return err;
 }
 
-static int bring_up(const struct hd_config *cfg, unsigned first) {
+/* `caller`: of hd_run(), which will carry a worker. */
+static int bring_up(const struct hd_config *cfg, bool caller) {
     if (!claim_process()) return -EBUSY;
     int err = set_up(cfg);
     if (err) {
         atomic_store(&hd__rt.state, HD__RT_OFF);
         return err;
     }
-    hd__rt.embedded = first == 0;
-    err = start_carriers(first);
-    if (err) tear_down();
+    hd__rt.embedded = !caller;
+    err = hd__poller.start(cfg->io, cfg->workers);
+    if (err) {
+        tear_down();
+        return err;
+    }
+    err = hd__carriers_start(cfg->carriers_max, caller);
+    if (!err) err = hd__monitor_start();
+    if (err) {
+        stop_workers();
+        hd__carriers_stop();
+        hd__poller.stop();
+        tear_down();
+    }
     return err;
 }
 
@@ -262,19 +232,18 @@ struct main_call {
 static void *main_thread(void *arg) {
     struct main_call *call = arg;
     call->result = call->fn(call->arg);
+    hd__sched_enter();
     drain_and_close();
+    hd__sched_leave();
     stop_workers();
     return NULL;
 }
 
 int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
-    int err = bring_up(cfg, 1);
+    int err = bring_up(cfg, true);
     if (err) return err;
     struct main_call call = {fn, arg, 0};
-    struct hd__worker *w = &hd__rt.workers[0];
-    hd_cpuset before = hd__rt.allowed;
-    struct hd__os_altstack alt;
-    hd__os_altstack_init(&alt);
+    hd_cpuset before = hd__rt.allowed, after;
     uint64_t slack_ns = hd__os_timer_slack(1);
     atomic_store(&hd__rt.state, HD__RT_ON);
     struct hd_attr attr = {.size = sizeof attr, .name = "main"};
@@ -282,19 +251,20 @@ int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
     if (err) {
         close_doors();
         stop_workers();
-        hd__os_altstack_finish(&alt);
     } else {
-        carry(w, &alt);
+        hd__carriers_run_caller();
     }
     hd__os_timer_slack(slack_ns);
-    if (memcmp(&w->affinity, &before, sizeof before) != 0) hd__os_cpus_set(&before);
-    join_carriers();
+    if (hd__os_cpus_allowed(&after) > 0 && memcmp(&after, &before, sizeof before) != 0)
+        hd__os_cpus_set(&before);
+    hd__carriers_stop();
+    hd__poller.stop();
     tear_down();
     return err ? err : call.result;
 }
 
 int hd__runtime_start(const struct hd_config *cfg) {
-    int err = bring_up(cfg, 0);
+    int err = bring_up(cfg, false);
     if (!err) atomic_store_explicit(&hd__rt.state, HD__RT_ON, memory_order_release);
     return err;
 }
@@ -306,7 +276,8 @@ int hd__runtime_stop(void) {
     if (atomic_exchange(&hd__rt.draining, true)) return -EINVAL;
     drain_and_close();
     stop_workers();
-    join_carriers();
+    hd__carriers_stop();
+    hd__poller.stop();
     tear_down();
     return 0;
 }

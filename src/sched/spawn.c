@@ -70,6 +70,8 @@ static inline void count_one(_Atomic uint64_t *counter) {
 static HD__NOINLINE int outfit(struct hd__worker *w, hd_thread *t, const struct hd_attr *attr) {
     int err = 0;
     if (attr) err = hd__thread_apply_attr(t, attr, &hd__rt.allowed, hd__rt.stack_size);
+    if (!err && (hd__thread_flags(t) & HD__THREAD_PRIORITY))
+        atomic_fetch_or_explicit(&hd__rt.idle, HD__IDLE_PRIORITIES, memory_order_relaxed);
     if (err == 0) err = take_credit(w, t->stack_class);
     if (err) hd__thread_give(w ? &w->threads : NULL, t);
     return err;
@@ -101,6 +103,16 @@ static HD__NOINLINE int spawn_foreign(hd_thread **out, const struct hd_attr *att
     return err;
 }
 
+/* A fresh thread of a higher priority than the spawner's is treated like one that is woken. */
+static HD__NOINLINE void ready_special(struct hd__worker *w, hd_thread *t) {
+    if (hd__thread_flags(t) & HD__THREAD_PINNED)
+        hd__sched_place(t);
+    else if (t->priority > current_of(w)->priority)
+        hd__sched_ready(t);
+    else
+        ready_spawned(w, t);
+}
+
 int hd__sched_spawn(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void *arg) {
     struct hd__worker *w = hd__worker_get();
     if (HD__UNLIKELY(!w)) return spawn_foreign(out, attr, fn, arg);
@@ -121,8 +133,8 @@ int hd__sched_spawn(hd_thread **out, const struct hd_attr *attr, hd_fn fn, void 
         count_one(&w->spawned);
         *out = t;
     }
-    if (HD__UNLIKELY(hd__thread_flags(t) & HD__THREAD_PINNED))
-        hd__sched_place(t);
+    if (HD__UNLIKELY(hd__thread_flags(t) & (HD__THREAD_PINNED | HD__THREAD_PRIORITY)))
+        ready_special(w, t);
     else
         ready_spawned(w, t);
     hd__sched_hostile_point();
@@ -199,6 +211,14 @@ static inline bool can_adopt(const hd_thread *next, const struct hd__stack *s) {
            !(hd__thread_flags(next) & (HD__THREAD_PINNED | HD__THREAD_PAINTED));
 }
 
+static HD__NOINLINE void ended_unpreempted(hd_thread *t) {
+    if (t->no_preempt != HD__PREEMPT_DUE)
+        hd__fatal("hd_preempt_disable: thread %llu '%s' ends with preemption disabled; call "
+                  "hd_preempt_enable() as often before", (unsigned long long)t->id,
+                  hd_thread_name(t));
+    t->no_preempt = 0;
+}
+
 /* Runs threads one after another on this stack, as long as fresh ones follow ended ones; returns
  * the worker to leave from, with *next_out the thread to leave to (NULL: the loop). `direct` waits
  * for the first one. */
@@ -206,11 +226,14 @@ static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *st
                                       hd_thread *direct, uint64_t waiting,
                                       struct hd__context *dying, hd_thread **next_out) {
     for (;; direct = NULL) {
-        hd_thread *t = w->current;
+        hd_thread *t = current_of(w);
+        hd__sched_leave();
         t->arg = t->fn(t->arg);
-        hd__sched_hostile_point();
         if (HD__UNLIKELY(t->tls != NULL)) hd__tls_finish(t);
+        hd__sched_enter();
+        hd__sched_hostile_point();
         w = hd__worker_get();
+        if (HD__UNLIKELY(t->no_preempt != 0)) ended_unpreempted(t);
 #ifdef HD__ANNOTATED
         *dying = t->ctx; /* the descriptor may be gone when this context ends */
 #else
@@ -224,17 +247,17 @@ static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *st
         }
         if (!next) {
             next = next_direct(w);
-        } else if (HD__UNLIKELY(++w->tick % HD__POLL_TICK == 0)) {
+        } else if (HD__UNLIKELY(next_tick(w) % HD__POLL_TICK == 0)) {
             hd__sched_ready(next);
             next = NULL;
         }
         give_credit(w, (uint8_t)stack->klass);
-        if (!next || w->affine || !can_adopt(next, stack)) {
+        if (!next || w->special || !can_adopt(next, stack)) {
             *next_out = next;
             return w;
         }
         next->stack = stack;
-        w->current = next;
+        set_current(w, next);
     }
 }
 
@@ -249,13 +272,11 @@ static void thread_entry(void *pass, void *arg) {
     w = run_threads(w, stack, direct, waiting, &dying, &next);
     w->post_kind = HD__POST_STACK;
     w->post = stack;
-    struct hd__context *to = &w->loop;
-    if (next) {
-        prepare(w, next);
-        to = &next->ctx;
-    } else {
-        w->current = NULL;
-    }
+    struct hd__context *to = w->loop;
+    if (next)
+        to = prepare(w, next);
+    else
+        set_current(w, NULL);
     hd__ctx_jump(&dying, to, w);
 }
 
@@ -283,14 +304,14 @@ static inline void reap(hd_thread *t, void **result) {
  * still there under the lock unless thieves have emptied the ring. */
 static inline bool take_newest(struct hd__worker *w, hd_thread *t) {
     struct hd__ring *lifo = &w->runq.lifo;
-    if (hd__ring_count(lifo) == 0 || hd__ring_front(lifo) != t) return false;
+    if (hd__ring_count(lifo) == 0 || hd__ring_front(lifo) != t || w->special) return false;
     if ((w->tick + 1) % HD__POLL_TICK == 0) return false;
     hd__spin_lock(&w->runq.lock);
     /* A second joiner goes the slow way, where it is told that it is one too many. */
     bool there = hd__ring_count(lifo) != 0 && !t->stack && !t->joiner;
     if (HD__LIKELY(there)) hd__ring_take_front(lifo);
     hd__spin_unlock(&w->runq.lock);
-    w->tick += there;
+    if (there) next_tick(w);
     return there;
 }
 
@@ -298,8 +319,9 @@ static inline bool take_newest(struct hd__worker *w, hd_thread *t) {
  * so the joiner is noted without its lock. Returns whether the join was not interrupted. */
 static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *site) {
     struct hd__wait wait;
-    hd_thread *self = w->current;
+    hd_thread *self = current_of(w);
     wait.party = self;
+    wait.slot = NULL;
     wait.what = "join";
     wait.object = t;
     wait.site = site;
@@ -308,9 +330,8 @@ static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *s
     t->joiner = &wait;
     w->post_kind = HD__POST_WAIT;
     w->post = self;
-    w->current = t;
+    set_current(w, t);
     bind_stack(w, t);
-    if (HD__UNLIKELY(w->affine)) hd__sched_set_affinity(w, t);
     settle(switch_from(w, self, &t->ctx));
     self->wait = NULL;
     if (HD__LIKELY(result_of(self) == 0)) return true;

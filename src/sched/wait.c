@@ -18,7 +18,7 @@ static HD__NOINLINE hd_thread *foreign_party(void) {
 
 hd_thread *hd__wait_self(void) {
     struct hd__worker *w = hd__worker_get();
-    return HD__LIKELY(w != NULL) ? w->current : foreign_party();
+    return HD__LIKELY(w != NULL) ? current_of(w) : foreign_party();
 }
 
 /* The half of the park word that holds the bits: what a foreign party sleeps on. */
@@ -69,7 +69,7 @@ void hd__wait_commit_timed(struct hd__worker *w, struct hd__wait *wait) {
     if (held) hd__spin_unlock(held);
     if (interrupted) hd__sched_ready(t);
     /* The loop looks itself; a thread that goes on running does not. */
-    if (w->current && hd__idle_timer_uncovered(deadline_ns)) hd__idle_wake_one();
+    if (current_of(w)) hd__idle_cover_timer(deadline_ns);
 }
 
 static int park_timed(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns,
@@ -130,10 +130,14 @@ void hd__wait_interrupt(hd_thread *party) {
 }
 
 #ifdef HD_HOSTILE
+/* Called from within and from without the gate. */
 void hd__sched_hostile_point(void) {
-    struct hd__worker *w = hd__worker_get();
-    if (!w || !w->current) return;
-    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
-    if ((w->random >> 60) < 6) hd__sched_yield();
+    bool inside = hd__sched_inside();
+    struct hd__worker *w = inside ? hd__worker_get() : hd__sched_enter();
+    if (w && current_of(w)) {
+        w->random = w->random * 6364136223846793005u + 1442695040888963407u;
+        if ((w->random >> 60) < 6) hd__sched_yield();
+    }
+    if (!inside) hd__sched_leave();
 }
 #endif

@@ -27,6 +27,7 @@
 #define HD__SCHED_WAIT_H
 
 #include "base/spin.h"
+#include "sched/self.h"
 #include "sched/timer.h"
 #include "thread/thread.h"
 

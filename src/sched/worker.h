@@ -10,11 +10,12 @@
 #include "base/base.h"
 #include "base/spin.h"
 #include "ctx/cxx.h"
-#include "os/kthread.h"
+#include "sched/poller.h"
 #include "sched/runq.h"
 #include "sched/timer.h"
 #include "sched/wait.h"
 #include "thread/thread.h"
+#include <heddle/preempt.h>
 #include <heddle/runtime.h>
 
 enum {
@@ -41,44 +42,68 @@ struct hd__fifo {
 enum hd__post {
     HD__POST_NONE,
     HD__POST_YIELD, /* a thread: it goes behind all others */
+    HD__POST_LIGHT, /* a thread that was preempted the light way: bound to its carrier */
     HD__POST_PARK,  /* a wait record: its party waits from now on */
     HD__POST_WAIT,  /* a thread that waits for the one it left to: without lock and deadline */
     HD__POST_STACK, /* a stack that nobody stands on any more */
 };
 
+struct hd__carrier;
+
 struct hd__worker {
-    /* The owner's alone. */
-    hd_thread *current;         /* NULL while the scheduler's own loop runs */
+    /* The owner's alone: the carrier's that runs it, between hd__sched_enter() and leave(). The
+     * monitor reads some of it as a hint: what is atomic. */
+    hd_thread *_Atomic current; /* NULL while the scheduler's own loop runs */
     enum hd__post post_kind;
     void *post;
-    struct hd__context loop;    /* the scheduler's own loop, on the carrier's stack */
+    struct hd__context *loop;   /* the scheduler's own loop, on the carrier's stack */
     struct hd__cxx *cxx;        /* the carrier's C++ exceptions */
-    uint32_t tick;              /* dispatches */
+    _Atomic uint32_t tick;      /* dispatches */
     uint32_t polled, served;    /* tick of the last poll, and of the last with the fairness looks */
     uint32_t index;
     unsigned credits;           /* stack reservations of the default class in hand */
-    bool affine;                /* the carrier's CPU set is a pinned thread's */
+    bool special;               /* the next dispatch must look at the carrier: its CPU set is a
+                                 * pinned thread's, or it has light threads bound to it */
+    uint8_t turn;               /* which queue the next preemption serves first */
+    uint8_t light_tries;        /* light preemptions in a row that were not possible */
+    hd_thread *handoff;         /* runs next, on handoff_to, when the loop has control */
+    struct hd__carrier *handoff_to;
     uint64_t next_id, last_id;
     uint64_t random;
     uint64_t lifo_served_ns;    /* when lifo's oldest last had its turn */
     struct hd__stack_cache stacks; /* of the default class */
     struct hd__thread_cache threads;
     unsigned cpu;               /* home CPU */
-    hd_cpuset affinity;         /* what `affine` set */
+    struct hd__carrier *_Atomic carrier; /* who runs it, or is about to */
     /* Written by the owner, read by hd__runtime_drained(). */
     _Atomic uint64_t spawned, ended; /* joinable threads */
 
     struct hd__runq runq;
 
     HD__ALIGNED(HD__CACHE_LINE) struct hd__fifo inbox; /* threads that must run here */
+    HD__ALIGNED(HD__CACHE_LINE) struct hd__fifo light; /* light threads that were preempted here */
     HD__ALIGNED(HD__CACHE_LINE) struct hd__timers timers;
 
     /* Parking; the idle lock guards the link. */
     HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t notified;
     bool listed;
     struct hd__worker *idle_next, *idle_prev;
-    struct hd__os_kthread kthread;
-    bool started; /* kthread is valid: false for the worker that hd_run()'s caller carries */
+
+    /* Preemption (preempt.c, monitor.c). The first three are written by the owner when a thread
+     * begins or goes on after a preemption: since when it runs, and that it is a hog: one that had
+     * a whole slice, or has been preempted, and has not left by itself since. */
+    HD__ALIGNED(HD__CACHE_LINE) _Atomic uint64_t started_ns;
+    _Atomic uint32_t started_tick;
+    _Atomic uint32_t hog_tick;      /* the present thread is a hog if this is the present tick */
+    _Atomic bool urgent;            /* a signal is on its way for the sake of a wake-up */
+    _Atomic uint32_t blocking_tick; /* the present thread is in hd_blocking() if this is the tick */
+    _Atomic uint64_t preempted_carrier, preempted_light, preempted_enable, deferred, no_carrier;
+    _Atomic uint64_t lost_ns, blocking_calls;
+    /* The monitor's alone. */
+    uint32_t seen_tick;
+    unsigned tries;                 /* signals for the same preemption */
+    uint64_t seen_ns, retry_ns, blocking_ns;
+    bool orphan;                    /* it has no carrier: none was free */
 } HD__ALIGNED(HD__CACHE_LINE);
 
 enum hd__rt_state { HD__RT_OFF, HD__RT_STARTING, HD__RT_ON, HD__RT_STOPPING };
@@ -97,13 +122,19 @@ struct hd__runtime {
     _Atomic int stopping;   /* the workers' loops end */
     _Atomic int deadlock_reported;
     _Atomic int draining;   /* somebody waits for the joinable threads to end */
+    _Atomic uint64_t slice_ns; /* HD_FOREVER: none */
+    uint8_t preempt;           /* HD_PREEMPT_* of threads that leave it open */
+    _Atomic uint32_t kthreads; /* carriers and the monitor; each counts itself */
 
-    /* parked | searching << 16. Changed by atomic additions; `parked` only under idle_lock. */
+    /* parked | HD__IDLE_LISTENS | HD__IDLE_HOGS | searching << 16. Changed by atomic additions and
+     * bit operations; `parked` only under idle_lock. */
     HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t idle;
     HD__ALIGNED(HD__CACHE_LINE) hd__spin idle_lock; /* guards the list, the keeper, `listed` */
     struct hd__worker *idle_list;                   /* last parked first */
     struct hd__worker *keeper;                      /* the parked worker that minds the timers */
     _Atomic uint64_t keeper_deadline_ns;            /* HD_FOREVER without a keeper */
+    struct hd__worker *_Atomic io_keeper;           /* the parked worker that sleeps in the poller;
+                                                     * written under idle_lock */
     _Atomic uint32_t foreign_parked; /* foreign parties that wait without a deadline */
 
     HD__ALIGNED(HD__CACHE_LINE) struct hd__fifo injected;
@@ -118,29 +149,20 @@ struct hd__runtime {
 
 extern struct hd__runtime hd__rt;
 
-#define HD__IDLE_PARKED(word) ((word) & 0xffffu)
+/* The word `idle`. LISTENS: the monitor sleeps and wants to hear of whatever becomes runnable while
+ * no worker is parked or searching. HOGS: some worker may run a hog, see hd__worker.hog_tick.
+ * PRIORITIES: some thread has, or had, another priority than the default. */
+enum {
+    HD__IDLE_ONE_PARKED = 1,
+    HD__IDLE_PRIORITIES = 1 << 13,
+    HD__IDLE_HOGS = 1 << 14,
+    HD__IDLE_LISTENS = 1 << 15,
+    HD__IDLE_ONE_SEARCHING = 1 << 16
+};
+#define HD__IDLE_PARKED(word) ((word) & 0x1fffu)
 #define HD__IDLE_SEARCHING(word) ((word) >> 16)
-enum { HD__IDLE_ONE_PARKED = 1, HD__IDLE_ONE_SEARCHING = 1 << 16 };
 
-/* The worker that this kernel thread carries; NULL on a foreign one. */
-extern __thread struct hd__worker *hd__worker_self;
-
-/* Reads it anew each time. A thread can continue on another kernel thread after any switch, and
- * compilers keep addresses of thread-local variables in registers: so no such address may be
- * computed in code that a switch can interrupt. x86-64 reads it through the segment register in
- * one indivisible statement; elsewhere an opaque call does. */
-#if defined(__x86_64__) && !defined(__ILP32__)
-static inline struct hd__worker *hd__worker_get(void) {
-    struct hd__worker *w;
-    __asm__ volatile("movq hd__worker_self@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"
-                     : "=&r"(w)
-                     :
-                     : "memory");
-    return w;
-}
-#else
-struct hd__worker *hd__worker_get(void);
-#endif
+#include "sched/self.h"
 
 /* fifo: sched.c. The lock is taken inside. */
 void hd__fifo_put(struct hd__fifo *f, hd_thread *first, hd_thread *last, uint32_t n);
@@ -152,9 +174,13 @@ static inline uint32_t hd__fifo_count(struct hd__fifo *f) {
 /* sched.c */
 void hd__sched_ready(hd_thread *t);      /* queues a runnable thread, newest first; any context */
 void hd__sched_ready_back(struct hd__worker *w, hd_thread *t); /* behind all others; w's owner */
-void hd__sched_loop(struct hd__worker *w);
+void hd__sched_ready_front(struct hd__worker *w, hd_thread *t); /* before all others; w's owner */
+/* Runs w on c, beginning with `first` if that is not NULL; returns w when the runtime stops, NULL
+ * when c has no worker any more. */
+struct hd__worker *hd__sched_loop(struct hd__carrier *c, struct hd__worker *w, hd_thread *first);
 void hd__sched_yield(void);
-unsigned hd__sched_expire(struct hd__worker *by, struct hd__timers *h, uint64_t now_ns);
+unsigned hd__sched_expire(struct hd__worker *by, struct hd__timers *h, uint64_t now_ns,
+                          bool urgent);
 hd_thread *hd__sched_take_injected(struct hd__worker *w, uint32_t max);
 hd_thread *hd__sched_take_next(struct hd__worker *w);
 hd_thread *hd__sched_take_inbox(struct hd__worker *w);
@@ -166,17 +192,20 @@ void hd__sched_place(hd_thread *t);
 
 /* idle.c */
 hd_thread *hd__idle_find(struct hd__worker *w); /* NULL: the runtime stops */
-void hd__idle_wake_one(void);
+hd_thread *hd__idle_steal(struct hd__worker *w);
+void hd__idle_wake_one(void); /* or tells the monitor */
 void hd__idle_wake_all(void);
 void hd__idle_wake_worker(struct hd__worker *w);
-bool hd__idle_timer_uncovered(uint64_t deadline_ns);
+void hd__idle_cover_timer(uint64_t deadline_ns); /* sees to it that somebody wakes up for it */
 bool hd__idle_all_parked(void); /* every worker is, and no timer is armed */
+bool hd__idle_work_anywhere(const struct hd__worker *w); /* NULL: in any inbox, too */
+uint64_t hd__idle_earliest_deadline(void);
 
-/* Wakes a parked worker if there is one and nobody searches. After a push, whose lock orders this
- * look behind the push; see idle.c. */
+/* Wakes a parked worker if there is one and nobody searches, or else the monitor if it wants that.
+ * After a push, whose lock orders this look behind the push; see idle.c. */
 static inline void hd__idle_wake_if_needed(void) {
     uint32_t word = atomic_load_explicit(&hd__rt.idle, memory_order_relaxed);
-    if (HD__UNLIKELY(HD__IDLE_PARKED(word) != 0 && HD__IDLE_SEARCHING(word) == 0))
+    if (HD__UNLIKELY((word & (0x1fffu | HD__IDLE_LISTENS)) != 0 && HD__IDLE_SEARCHING(word) == 0))
         hd__idle_wake_one();
 }
 

@@ -60,7 +60,7 @@ hd_chan *hd_chan_create(size_t elem_size, size_t capacity) {
         capacity > PTRDIFF_MAX) {
         return NULL;
     }
-    hd_chan *c = hd__os_alloc(bytes);
+    hd_chan *c = hd__os_heap_alloc(bytes);
     if (c != NULL) {
         *c = (hd_chan){.elem_size = elem_size, .capacity = capacity};
     }
@@ -71,12 +71,14 @@ void hd_chan_destroy(hd_chan *c) {
     if (c == NULL) {
         return;
     }
+    hd__sched_enter();
     hd__spin_lock(&c->guard);
     HD__CHECK(c->senders.head == NULL && c->receivers.head == NULL,
               "hd_chan_destroy: channel %p has waiting %s; close it and let them return first",
               (void *)c, c->senders.head != NULL ? "senders" : "receivers");
     hd__spin_unlock(&c->guard);
-    hd__os_free(c);
+    hd__sched_leave();
+    hd__os_heap_free(c);
 }
 
 static inline void copy(void *to, const void *from, size_t size) {
@@ -188,11 +190,13 @@ static inline int recv_now(hd_chan *c, void *elem) {
 static inline int send_until(hd_chan *c, const void *elem, uint64_t deadline_ns, const void *site) {
     check_elem(c, elem, "hd_chan_send");
     hd__sched_hostile_point();
+    hd__sched_enter();
     int err = send_now(c, elem);
     if (err == -EAGAIN) {
         /* A sender's element is only read through the slot. */
         err = wait_in(c, &c->senders, (void *)(uintptr_t)elem, "chan send", deadline_ns, site);
     }
+    hd__sched_leave();
     hd__sched_hostile_point();
     return err;
 }
@@ -200,10 +204,12 @@ static inline int send_until(hd_chan *c, const void *elem, uint64_t deadline_ns,
 static inline int recv_until(hd_chan *c, void *elem, uint64_t deadline_ns, const void *site) {
     check_elem(c, elem, "hd_chan_recv");
     hd__sched_hostile_point();
+    hd__sched_enter();
     int err = recv_now(c, elem);
     if (err == -EAGAIN) {
         err = wait_in(c, &c->receivers, elem, "chan recv", deadline_ns, site);
     }
+    hd__sched_leave();
     hd__sched_hostile_point();
     return err;
 }
@@ -226,25 +232,30 @@ int hd_chan_recv_until(hd_chan *c, void *elem, uint64_t deadline_ns) {
 
 int hd_chan_trysend(hd_chan *c, const void *elem) {
     check_elem(c, elem, "hd_chan_trysend");
+    hd__sched_enter();
     int err = send_now(c, elem);
     if (err == -EAGAIN) {
         hd__spin_unlock(&c->guard);
     }
+    hd__sched_leave();
     return err;
 }
 
 int hd_chan_tryrecv(hd_chan *c, void *elem) {
     check_elem(c, elem, "hd_chan_tryrecv");
+    hd__sched_enter();
     int err = recv_now(c, elem);
     if (err == -EAGAIN) {
         hd__spin_unlock(&c->guard);
     }
+    hd__sched_leave();
     return err;
 }
 
 void hd_chan_close(hd_chan *c) {
     struct hd__waitq claimed = {NULL, NULL};
     hd__sched_hostile_point();
+    hd__sched_enter();
     hd__spin_lock(&c->guard);
     c->closed = true;
     hd__sync_claim_all(&c->senders, &claimed);
@@ -254,4 +265,5 @@ void hd_chan_close(hd_chan *c) {
     }
     hd__spin_unlock(&c->guard);
     hd__sync_wake_all(&claimed);
+    hd__sched_leave();
 }

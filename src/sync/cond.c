@@ -57,6 +57,7 @@ static int wait_for_signal(struct cond *c, hd_mutex *mutex, uint64_t deadline_ns
     struct hd__mutex *m = (struct hd__mutex *)mutex;
     struct hd__wait w;
     hd__sched_hostile_point();
+    hd__sched_enter();
     hd__wait_init(&w, "cond", c, site);
     w.slot = m;
     w.tag = 0;
@@ -72,6 +73,7 @@ static int wait_for_signal(struct cond *c, hd_mutex *mutex, uint64_t deadline_ns
         hd__spin_unlock(&c->guard);
     }
     hd__mutex_retake(m, &w, err == 0, site);
+    hd__sched_leave();
     hd__sched_hostile_point();
     return err;
 }
@@ -85,6 +87,7 @@ int hd_cond_wait_until(hd_cond *c, hd_mutex *m, uint64_t deadline_ns) {
 }
 
 static HD__NOINLINE void signal_slow(struct cond *c) {
+    hd__sched_enter();
     hd__spin_lock(&c->guard);
     struct hd__wait *w = hd__sync_claim_first(&c->queue);
     note_emptiness(c);
@@ -94,10 +97,12 @@ static HD__NOINLINE void signal_slow(struct cond *c) {
         hd__waitq_push_back(&one, w);
         hd__mutex_requeue(w->slot, &one);
     }
+    hd__sched_leave();
 }
 
 static HD__NOINLINE void broadcast_slow(struct cond *c) {
     struct hd__waitq claimed = {NULL, NULL};
+    hd__sched_enter();
     hd__spin_lock(&c->guard);
     hd__sync_claim_all(&c->queue, &claimed);
     note_emptiness(c);
@@ -110,6 +115,7 @@ static HD__NOINLINE void broadcast_slow(struct cond *c) {
         } while (claimed.head != NULL && claimed.head->slot == m);
         hd__mutex_requeue(m, &group);
     }
+    hd__sched_leave();
 }
 
 void hd_cond_signal(hd_cond *public) {

@@ -46,6 +46,7 @@ static inline struct event *event_of(hd_event *e) {
  * clear. */
 static HD__NOINLINE bool release_all(struct event *e) {
     struct hd__waitq claimed = {NULL, NULL};
+    hd__sched_enter();
     hd__spin_lock(&e->guard);
     hd__sync_claim_all(&e->queue, &claimed);
     bool any = claimed.head != NULL;
@@ -57,6 +58,7 @@ static HD__NOINLINE bool release_all(struct event *e) {
     }
     hd__spin_unlock(&e->guard);
     hd__sync_wake_all(&claimed);
+    hd__sched_leave();
     return any;
 }
 
@@ -112,7 +114,11 @@ static HD__NOINLINE int wait_slow(struct event *e, uint64_t deadline_ns, const v
 
 static inline int wait_until(struct event *e, uint64_t deadline_ns, const void *site) {
     hd__sched_hostile_point();
-    return (hd__load_acquire(&e->state) & SET) ? 0 : wait_slow(e, deadline_ns, site);
+    if (hd__load_acquire(&e->state) & SET) return 0;
+    hd__sched_enter();
+    int err = wait_slow(e, deadline_ns, site);
+    hd__sched_leave();
+    return err;
 }
 
 int hd_event_wait(hd_event *e) {

@@ -171,7 +171,9 @@ static int contend(struct hd__mutex *m, bool woken, uint64_t deadline_ns, unsign
 }
 
 static HD__NOINLINE void lock_slow(struct hd__mutex *m, const void *site) {
+    hd__sched_enter();
     (void)contend(m, false, HD_FOREVER, HD__WAIT_UNINTERRUPTIBLE, site);
+    hd__sched_leave();
 }
 
 /* The owner's part when somebody waits and nobody is on its way: gives the mutex back and wakes
@@ -285,7 +287,9 @@ bool hd_mutex_trylock(hd_mutex *public) {
 
 int hd_mutex_lock_until(hd_mutex *public, uint64_t deadline_ns) {
     struct hd__mutex *m = mutex_of(public);
+    hd__sched_enter();
     int err = contend(m, false, deadline_ns, 0, __builtin_return_address(0));
+    hd__sched_leave();
     hd__sched_hostile_point();
     return err;
 }
@@ -296,6 +300,8 @@ void hd_mutex_unlock(hd_mutex *public) {
     hd__sched_hostile_point();
     if (HD__UNLIKELY(!atomic_compare_exchange_strong_explicit(
             &m->state, &alone, 0, memory_order_release, memory_order_relaxed))) {
+        hd__sched_enter();
         hd__mutex_give(m, "hd_mutex_unlock");
+        hd__sched_leave();
     }
 }

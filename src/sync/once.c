@@ -44,12 +44,14 @@ static void finish(struct once *o) {
     }
     /* Somebody waits, and nobody leaves: there is at least one to claim, which pins the object. */
     struct hd__waitq claimed = {NULL, NULL};
+    hd__sched_enter();
     hd__spin_lock(&o->guard);
     hd__sync_claim_all(&o->queue, &claimed);
     HD__ASSERT(claimed.head != NULL);
     hd__store_release(&o->state, DONE);
     hd__spin_unlock(&o->guard);
     hd__sync_wake_all(&claimed);
+    hd__sched_leave();
 }
 
 static void wait_done(struct once *o, struct hd__wait *w) {
@@ -71,7 +73,9 @@ static HD__NOINLINE void call_slow(struct once *o, void (*fn)(void *), void *arg
                                    const void *site) {
     struct hd__wait w;
     uint32_t fresh = 0;
+    hd__sched_enter();
     hd__wait_init(&w, "once", o, site);
+    hd__sched_leave();
     if (atomic_compare_exchange_strong_explicit(&o->state, &fresh, RUNNING, memory_order_relaxed,
                                                 memory_order_relaxed)) {
         hd__store_relaxed(&o->runner, w.party);
@@ -85,7 +89,9 @@ static HD__NOINLINE void call_slow(struct once *o, void (*fn)(void *), void *arg
               "hd_once_call: once %p is called from within its own function, which would wait for "
               "itself; call the function's parts directly there",
               (void *)o);
+    hd__sched_enter();
     wait_done(o, &w);
+    hd__sched_leave();
 }
 
 void hd_once_call(hd_once *public, void (*fn)(void *arg), void *arg) {

@@ -96,7 +96,12 @@ static HD__NOINLINE int wait_slow(struct sem *s, uint64_t deadline_ns, const voi
 }
 
 static inline int wait_until(struct sem *s, uint64_t deadline_ns, const void *site) {
-    int err = HD__LIKELY(try_take(s)) ? 0 : wait_slow(s, deadline_ns, site);
+    int err = 0;
+    if (HD__UNLIKELY(!try_take(s))) {
+        hd__sched_enter();
+        err = wait_slow(s, deadline_ns, site);
+        hd__sched_leave();
+    }
     hd__sched_hostile_point();
     return err;
 }
@@ -115,6 +120,7 @@ bool hd_sem_trywait(hd_sem *s) {
 
 /* Gives the permit to the first waiter. False when all had given up: nothing has happened then. */
 static HD__NOINLINE bool hand_over(struct sem *s) {
+    hd__sched_enter();
     hd__spin_lock(&s->guard);
     struct hd__wait *w = hd__sync_claim_first(&s->queue);
     uint64_t state = hd__load_relaxed(&s->state);
@@ -124,11 +130,11 @@ static HD__NOINLINE bool hand_over(struct sem *s) {
         hd__store_relaxed(&s->state, 0);
     }
     hd__spin_unlock(&s->guard);
-    if (w == NULL) {
-        return false;
+    if (w != NULL) {
+        hd__wait_wake(w);
     }
-    hd__wait_wake(w);
-    return true;
+    hd__sched_leave();
+    return w != NULL;
 }
 
 void hd_sem_post(hd_sem *public) {

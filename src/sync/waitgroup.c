@@ -60,6 +60,7 @@ static inline void check_not_negative(struct waitgroup *wg, int64_t count, int64
  * nothing has happened then but that WAITERS is clear. */
 static HD__NOINLINE bool release_all(struct waitgroup *wg, int64_t n, const char *call) {
     struct hd__waitq claimed = {NULL, NULL};
+    hd__sched_enter();
     hd__spin_lock(&wg->guard);
     hd__sync_claim_all(&wg->queue, &claimed);
     uint64_t state = hd__load_relaxed(&wg->state), to;
@@ -71,11 +72,10 @@ static HD__NOINLINE bool release_all(struct waitgroup *wg, int64_t n, const char
         }
     } while (!change(wg, &state, to));
     hd__spin_unlock(&wg->guard);
-    if (claimed.head == NULL) {
-        return false;
-    }
+    bool any = claimed.head != NULL;
     hd__sync_wake_all(&claimed);
-    return true;
+    hd__sched_leave();
+    return any;
 }
 
 static inline void add(struct waitgroup *wg, int64_t n, const char *call) {
@@ -134,7 +134,11 @@ static HD__NOINLINE int wait_slow(struct waitgroup *wg, uint64_t deadline_ns, co
 
 static inline int wait_until(struct waitgroup *wg, uint64_t deadline_ns, const void *site) {
     hd__sched_hostile_point();
-    return hd__load_acquire(&wg->state) == 0 ? 0 : wait_slow(wg, deadline_ns, site);
+    if (hd__load_acquire(&wg->state) == 0) return 0;
+    hd__sched_enter();
+    int err = wait_slow(wg, deadline_ns, site);
+    hd__sched_leave();
+    return err;
 }
 
 int hd_waitgroup_wait(hd_waitgroup *wg) {

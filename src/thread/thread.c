@@ -164,7 +164,11 @@ int hd__thread_apply_attr(hd_thread *t, const struct hd_attr *attr, const hd_cpu
         t->stack_class = klass;
         flags |= HD__THREAD_OWN_CLASS;
     }
+    static const uint32_t preempt_flags[] = {0, HD__THREAD_CARRIED, HD__THREAD_LIGHT,
+                                             HD__THREAD_UNPREEMPTED};
     t->priority = (uint8_t)(attr->priority ? attr->priority : HD__PRIORITY_DEFAULT);
+    flags |= preempt_flags[attr->preempt];
+    if (t->priority != HD__PRIORITY_DEFAULT) flags |= HD__THREAD_PRIORITY;
     atomic_fetch_or_explicit(&t->flags, flags, memory_order_relaxed);
     return 0;
 }

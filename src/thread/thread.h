@@ -38,7 +38,8 @@
  *   lock   Guards `joiner`, `ended` and `detached`. Its release by the ending thread is the last
  *          access to the descriptor: a joiner that finds `ended` waits for the lock to be free
  *          before it frees the descriptor.
- *   flags  Written by the spawner before the thread is published, read-only afterwards.
+ *   flags  Written by the spawner before the thread is published, read-only afterwards; but BOUND,
+ *          which comes and goes while the thread is in no queue and does not run elsewhere.
  */
 #ifndef HD__THREAD_THREAD_H
 #define HD__THREAD_THREAD_H
@@ -74,7 +75,13 @@ enum {
     HD__THREAD_PINNED = 1u << 2,   /* ext->cpus restricts it */
     HD__THREAD_FOREIGN = 1u << 3,  /* stands for a kernel thread that is not a carrier */
     HD__THREAD_PAINTED = 1u << 4,  /* its stack is painted before it runs */
-    HD__THREAD_OWN_CLASS = 1u << 5 /* its stack is not of the runtime's default class */
+    HD__THREAD_OWN_CLASS = 1u << 5, /* its stack is not of the runtime's default class */
+    HD__THREAD_PRIORITY = 1u << 6, /* its priority is not the default */
+    HD__THREAD_LIGHT = 1u << 7,    /* HD_PREEMPT_LIGHT */
+    HD__THREAD_UNPREEMPTED = 1u << 8, /* HD_PREEMPT_OFF */
+    HD__THREAD_CARRIED = 1u << 9,  /* HD_PREEMPT_CARRIER */
+    HD__THREAD_BOUND = 1u << 10    /* it goes on on stack->carrier only: it was preempted, or its
+                                    * worker was taken away */
 };
 
 /* What few threads have, allocated when a name or a CPU set is given. */
@@ -98,8 +105,9 @@ struct hd_thread {
     _Atomic bool detached;    /* its end concerns nobody: the descriptor frees itself */
     uint8_t stack_class;
     uint8_t priority;
-    uint32_t home;            /* pinned threads: the worker whose inbox they were in last; foreign
+    uint16_t home;            /* pinned threads: the worker whose inbox they were in last; foreign
                                * parties: whether hd__rt.foreign_parked counts the wait */
+    uint16_t no_preempt;      /* depth of hd_preempt_disable(), and HD__PREEMPT_DUE; its own */
     /* Then what waiting, tools and attributes touch. */
     struct hd__wait *wait;    /* the present wait, from parking until it runs again; else NULL */
     struct hd__thread_ext *ext;
@@ -108,6 +116,7 @@ struct hd_thread {
 } HD__ALIGNED(HD__CACHE_LINE);
 
 #define HD__PRIORITY_DEFAULT 10
+#define HD__PREEMPT_DUE 0x8000u /* a preemption fell due while no_preempt was not 0 */
 
 /* Brings a descriptor from the free list to life. What few threads have is NULL in a free one. */
 static inline void hd__thread_init(hd_thread *t, uint32_t flags, uint8_t stack_class) {

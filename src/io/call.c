@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* From a call to its result: which way it goes. io.h has the ways. */
+#include <errno.h>
+
+#include "base/atomic.h"
+#include "io/io.h"
+#include "os/clock.h"
+#include "os/epoll.h"
+#include "os/iocall.h"
+
+/* ---- Being ready ---- */
+
+static int wait_foreign(int fd, short events, uint64_t deadline_ns) {
+    struct pollfd p = {fd, events, 0};
+    int n;
+    do {
+        n = hd__os_poll(&p, 1, deadline_ns);
+    } while (n == -EINTR);
+    if (n > 0) return p.revents & POLLNVAL ? -EBADF : 0;
+    return n == 0 ? -ETIMEDOUT : n;
+}
+
+int hd__io_wait_ready(struct hd__worker *w, int fd, short events, uint64_t deadline_ns,
+                      const char *what, const void *site) {
+    if (!w) return wait_foreign(fd, events, deadline_ns);
+    int backend = hd__io_backend();
+    if (backend < 0) return backend;
+    if (backend == HD_IO_EPOLL)
+        return hd__io_epoll_wait(fd, events, deadline_ns, what, site);
+    struct hd__uring_op op = {.code = HD__URING_POLL, .fd = fd, .flags = (uint16_t)events};
+    ssize_t r = hd__io_uring_run(&op, deadline_ns, what, site);
+    if (r == -EINVAL || r == -EOPNOTSUPP) return -EPERM; /* the file has no such thing */
+    return r < 0 ? (int)r : 0;
+}
+
+int hd__io_pause(uint64_t ns, uint64_t deadline_ns, const char *what, const void *site) {
+    struct hd__wait wait;
+    uint64_t until_ns = hd__os_now_ns() + ns;
+    hd__wait_init(&wait, what, NULL, site);
+    int err = hd__wait_park(&wait, NULL, until_ns < deadline_ns ? until_ns : deadline_ns, 0);
+    if (err != -ETIMEDOUT) return err;
+    return until_ns < deadline_ns ? 0 : err;
+}
+
+/* ---- Calls ---- */
+
+static bool never_waits(const struct hd__io_call *c) {
+    return (c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG || c->kind == HD__IO_SEND ||
+            c->kind == HD__IO_SENDMSG) &&
+           (c->flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB));
+}
+
+/* Tries, and waits until the next try can do something. */
+static ssize_t try_and_wait(struct hd__worker *w, const struct hd__io_call *c) {
+    for (;;) {
+        ssize_t r = hd__io_try(c);
+        if (HD__LIKELY(r != -EAGAIN)) return r;
+        int err = hd__io_wait_ready(w, c->fd, hd__io_events(c->kind), c->deadline_ns,
+                                    hd__io_what(c->kind), c->site);
+        if (err == -EPERM) return HD__IO_WAITS;
+        if (err) return err;
+        w = w ? hd__worker_get() : NULL;
+    }
+}
+
+static ssize_t do_foreign(const struct hd__io_call *c) {
+    ssize_t r;
+    if (c->deadline_ns == HD_FOREVER) {
+        while ((r = hd__io_plain(c)) == -EAGAIN && hd__io_events(c->kind)) {
+            int err = wait_foreign(c->fd, hd__io_events(c->kind), HD_FOREVER);
+            if (err) return err;
+        }
+        return r;
+    }
+    r = try_and_wait(NULL, c);
+    return r == HD__IO_WAITS ? hd__io_plain(c) : r;
+}
+
+/* How the ring is told of a call. */
+static struct hd__uring_op ring_op(const struct hd__io_call *c) {
+    static const enum hd__uring_opcode codes[] = {
+        [HD__IO_READ] = HD__URING_READ,       [HD__IO_WRITE] = HD__URING_WRITE,
+        [HD__IO_READV] = HD__URING_READV,     [HD__IO_WRITEV] = HD__URING_WRITEV,
+        [HD__IO_PREAD] = HD__URING_READ,      [HD__IO_PWRITE] = HD__URING_WRITE,
+        [HD__IO_RECV] = HD__URING_RECV,       [HD__IO_RECVMSG] = HD__URING_RECVMSG,
+        [HD__IO_ACCEPT] = HD__URING_ACCEPT,   [HD__IO_OPENAT] = HD__URING_OPENAT,
+        [HD__IO_FSYNC] = HD__URING_FSYNC,     [HD__IO_CLOSE] = HD__URING_CLOSE,
+    };
+    enum { RW_MAX = 0x7ffff000 }; /* more is never read or written at once */
+    struct hd__uring_op op = {.code = codes[c->kind], .fd = c->fd, .addr = c->buf,
+                              .flags = (uint32_t)c->flags,
+                              .len = c->n > RW_MAX ? RW_MAX : (uint32_t)c->n};
+    switch (c->kind) {
+    case HD__IO_READV:
+    case HD__IO_WRITEV:
+        op.len = (uint32_t)c->count;
+        op.off = UINT64_MAX; /* the file position */
+        break;
+    case HD__IO_READ:
+    case HD__IO_WRITE:
+        op.off = UINT64_MAX;
+        break;
+    case HD__IO_PREAD:
+    case HD__IO_PWRITE:
+        op.off = (uint64_t)c->offset;
+        break;
+    case HD__IO_RECVMSG:
+        op.len = 1;
+        break;
+    case HD__IO_ACCEPT:
+        op.off = (uintptr_t)c->addr_len;
+        break;
+    case HD__IO_OPENAT:
+        op.len = (uint32_t)c->count;
+        break;
+    case HD__IO_CLOSE:
+        op.async = true; /* it comes here if it may take time */
+        break;
+    default:
+        break;
+    }
+    return op;
+}
+
+/* Hands the call to the ring. A descriptor in non-blocking mode may have it come back with -EAGAIN:
+ * then it is waited for by itself. */
+static ssize_t do_ring(const struct hd__io_call *c) {
+    struct hd__uring_op op = ring_op(c);
+    for (;;) {
+        ssize_t r = hd__io_uring_run(&op, c->deadline_ns, hd__io_what(c->kind), c->site);
+        if (HD__LIKELY(r >= 0)) {
+            if (hd__io_events(c->kind) == POLLIN) hd__os_fd_acquired(c->fd);
+            return r;
+        }
+        if (r != -EAGAIN || !hd__io_events(c->kind)) return r;
+        int err = hd__io_wait_ready(hd__worker_get(), c->fd, hd__io_events(c->kind),
+                                    c->deadline_ns, hd__io_what(c->kind), c->site);
+        if (err) return err;
+    }
+}
+
+/* ---- What is known of descriptors ----
+ *
+ * Hints by number, which may be another file's by now: they decide which of two ways that are both
+ * right is tried first.
+ *
+ * Receiving from a socket could be handed to the ring as a whole. It is cheaper to have the ring
+ * say when there is something, and to receive then: the thread that receives answers next, while
+ * the socket is in the cache (doc/decisions/io.md). And what has mostly not arrived yet is not
+ * tried in vain, unless the last time did not take all. */
+enum { HINT_SOCKET = 1, HINT_MORE = 2 };
+static _Atomic uint8_t hints[8192];
+
+static inline _Atomic uint8_t *hint_of(int fd) {
+    return &hints[(unsigned)fd % HD__COUNTOF(hints)];
+}
+
+static inline void set_hint(int fd, uint8_t hint) {
+    _Atomic uint8_t *h = hint_of(fd);
+    if (hd__load_relaxed(h) != hint) hd__store_relaxed(h, hint);
+}
+
+void hd__io_hint_new_socket(int fd) {
+    set_hint(fd, HINT_SOCKET | HINT_MORE);
+}
+
+static ssize_t receive(struct hd__worker *w, const struct hd__io_call *c) {
+    for (bool sure = hd__load_relaxed(hint_of(c->fd)) != HINT_SOCKET;; sure = true) {
+        ssize_t r = sure ? hd__io_try(c) : -EAGAIN;
+        if (r != -EAGAIN) {
+            bool more = r > 0 && (size_t)r == c->n;
+            if (r >= 0) set_hint(c->fd, HINT_SOCKET | (more ? HINT_MORE : 0));
+            return r;
+        }
+        int err = hd__io_wait_ready(w, c->fd, POLLIN, c->deadline_ns, hd__io_what(c->kind),
+                                    c->site);
+        if (err) return err;
+        w = hd__worker_get();
+    }
+}
+
+/* A write to a pipe or socket that nobody reads must raise SIGPIPE in the caller's kernel thread,
+ * so it is not the ring that writes, but to files. */
+static ssize_t do_uring(struct hd__worker *w, const struct hd__io_call *c) {
+    ssize_t r;
+    switch (c->kind) {
+    case HD__IO_RECV:
+    case HD__IO_RECVMSG:
+        return receive(w, c);
+    case HD__IO_READ:
+        if (c->n == 0) break;
+        if (!(hd__load_relaxed(hint_of(c->fd)) & HINT_SOCKET)) return do_ring(c);
+        r = receive(w, c);
+        if (r != HD__IO_WAITS) return r;
+        set_hint(c->fd, 0);
+        return do_ring(c);
+    case HD__IO_READV:
+        if (c->count > 0) return do_ring(c);
+        break;
+    case HD__IO_ACCEPT:
+        r = do_ring(c);
+        if (r >= 0) hd__io_hint_new_socket((int)r);
+        return r;
+    default:
+        break;
+    }
+    r = try_and_wait(w, c);
+    return HD__UNLIKELY(r == HD__IO_WAITS) ? do_ring(c) : r;
+}
+
+static ssize_t do_once(struct hd__worker *w, const struct hd__io_call *c) {
+    if (HD__UNLIKELY(!w)) return do_foreign(c);
+    int backend = hd__io_backend();
+    if (HD__LIKELY(backend == HD_IO_URING)) return do_uring(w, c);
+    if (backend < 0) return backend;
+    ssize_t r = try_and_wait(w, c);
+    return r == HD__IO_WAITS ? hd__io_help_call(c) : r;
+}
+
+/* ---- MSG_WAITALL ---- */
+
+/* Fills a part of a buffer. What has been received is not given up for an error: the next call will
+ * see that again, or the interruption. */
+static ssize_t fill(struct hd__io_call *part) {
+    size_t got = 0;
+    while (got < part->n) {
+        struct hd__io_call rest = *part;
+        rest.buf = (char *)part->buf + got;
+        rest.n = part->n - got;
+        ssize_t r = do_once(hd__worker_get(), &rest);
+        if (r == -EINTR) hd__wait_interrupt(hd__wait_self());
+        if (r <= 0) break;
+        got += (size_t)r;
+    }
+    return (ssize_t)got;
+}
+
+/* Goes on after the first `got` bytes, as long as a stream delivers. */
+static ssize_t receive_rest(const struct hd__io_call *c, ssize_t got) {
+    struct iovec one = {c->buf, c->n};
+    const struct msghdr *msg = c->buf;
+    const struct iovec *iov = c->kind == HD__IO_RECV ? &one : msg->msg_iov;
+    size_t count = c->kind == HD__IO_RECV ? 1 : msg->msg_iovlen;
+    size_t skip = (size_t)got, all = 0;
+    for (size_t i = 0; i < count; i++) all += iov[i].iov_len;
+    if (got <= 0 || skip >= all || !hd__os_socket_is_stream(c->fd)) return got;
+    for (size_t i = 0; i < count; i++) {
+        if (skip >= iov[i].iov_len) {
+            skip -= iov[i].iov_len;
+            continue;
+        }
+        struct hd__io_call part = *c;
+        part.kind = HD__IO_RECV;
+        part.flags &= ~MSG_WAITALL;
+        part.buf = (char *)iov[i].iov_base + skip;
+        part.n = iov[i].iov_len - skip;
+        ssize_t r = fill(&part);
+        got += r;
+        if ((size_t)r < part.n) break;
+        skip = 0;
+    }
+    return got;
+}
+
+static HD__COLD ssize_t receive_all(struct hd__worker *w, const struct hd__io_call *c) {
+    struct hd__io_call some = *c;
+    some.flags &= ~MSG_WAITALL;
+    ssize_t got = do_once(w, &some);
+    return c->flags & MSG_PEEK ? got : receive_rest(c, got);
+}
+
+ssize_t hd__io_do(struct hd__worker *w, const struct hd__io_call *c) {
+    HD__IO_COUNT(w, submitted);
+    if (HD__UNLIKELY(never_waits(c))) return hd__io_plain(c);
+    bool receives = c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG;
+    if (HD__UNLIKELY(receives && (c->flags & MSG_WAITALL))) return receive_all(w, c);
+    return do_once(w, c);
+}

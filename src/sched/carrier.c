@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/* Carriers; the idea is in carrier.h. */
+#include "sched/carrier.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "os/clock.h"
+#include "os/cpu.h"
+#include "os/futex.h"
+#include "os/mem.h"
+#include "os/slack.h"
+#include "sched/monitor.h"
+#include "sched/preempt.h"
+
+enum { SPARE_IDLE_NS = 1000 * 1000 * 1000 };
+
+struct hd__carriers hd__carriers;
+__thread struct hd__self hd__self __attribute__((tls_model("initial-exec")));
+
+#if !defined(__x86_64__) || defined(__ILP32__)
+HD__NOINLINE struct hd__worker *hd__worker_get(void) {
+    return atomic_load_explicit(&hd__self.worker, memory_order_relaxed);
+}
+
+HD__NOINLINE struct hd__worker *hd__self_enter(void) {
+    atomic_store_explicit(&hd__self.inside, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&hd__self.entry, memory_order_relaxed);
+}
+
+HD__NOINLINE void hd__sched_leave(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&hd__self.inside, 0, memory_order_relaxed);
+}
+#endif
+
+HD__NOINLINE bool hd__sched_inside(void) {
+    return atomic_load_explicit(&hd__self.inside, memory_order_relaxed) != 0;
+}
+
+HD__NOINLINE struct hd__carrier *hd__self_carrier(void) {
+    return hd__self.carrier;
+}
+
+HD__NOINLINE struct hd__self *hd__self_get(void) {
+    return &hd__self;
+}
+
+/* ---- Spares ---- */
+
+struct hd__carrier *hd__carrier_take_spare(void) {
+    hd__spin_lock(&hd__carriers.lock);
+    struct hd__carrier *c = hd__carriers.spares;
+    if (c) {
+        hd__carriers.spares = c->next;
+        hd__carriers.spare_count--;
+        c->spare = false;
+    }
+    hd__spin_unlock(&hd__carriers.lock);
+    return c;
+}
+
+void hd__carrier_put_spare(struct hd__carrier *c) {
+    hd__spin_lock(&hd__carriers.lock);
+    c->next = hd__carriers.spares;
+    hd__carriers.spares = c;
+    hd__carriers.spare_count++;
+    c->spare = true;
+    c->spare_since_ns = hd__os_now_ns();
+    hd__spin_unlock(&hd__carriers.lock);
+}
+
+/* ---- Grants ---- */
+
+void hd__carrier_grant(struct hd__carrier *c, struct hd__worker *w, hd_thread *t,
+                       uint64_t since_ns) {
+    c->grant_worker = w;
+    c->grant_thread = t;
+    c->grant_ns = since_ns;
+    atomic_store_explicit(&w->carrier, c, memory_order_relaxed);
+    atomic_store_explicit(&c->granted, HD__GRANT, memory_order_release);
+    hd__os_futex_wake(&c->granted, 1);
+}
+
+static enum hd__grant wait_granted(struct hd__carrier *c) {
+    uint32_t grant;
+    while ((grant = atomic_load_explicit(&c->granted, memory_order_acquire)) == HD__GRANT_NONE)
+        hd__os_futex_wait(&c->granted, HD__GRANT_NONE, HD_FOREVER);
+    atomic_store_explicit(&c->granted, HD__GRANT_NONE, memory_order_relaxed);
+    return grant;
+}
+
+void hd__carrier_note_special(struct hd__worker *w, bool affine) {
+    struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
+    w->special = affine || c->lights != 0;
+}
+
+/* On the carrier itself. */
+static void set_worker(struct hd__self *self, struct hd__worker *w) {
+    atomic_store_explicit(&self->worker, w, memory_order_relaxed);
+    atomic_store_explicit(&self->entry, w, memory_order_relaxed);
+}
+
+void hd__carrier_lose_worker(struct hd__carrier *c) {
+    set_worker(c->self, NULL);
+}
+
+/* c begins to run the worker that it was granted. */
+static struct hd__worker *take_worker(struct hd__carrier *c, hd_thread *t, bool hog) {
+    struct hd__worker *w = c->grant_worker;
+    w->loop = &c->loop;
+    w->cxx = c->cxx;
+    set_worker(c->self, w);
+    hd__sched_set_affinity(w, t);
+    uint64_t now = hd__os_now_ns();
+    if (c->grant_ns != 0) hd__preempt_count(&w->lost_ns, now - c->grant_ns);
+    hd__preempt_begin(w, now, hog);
+    return w;
+}
+
+struct hd__worker *hd__carrier_wait_held(struct hd__carrier *c, hd_thread *t, bool hog) {
+    if (wait_granted(c) == HD__GRANT_FREE) return NULL;
+    struct hd__worker *w = take_worker(c, t, hog);
+    hd__carrier_unbind(t);
+    atomic_store_explicit(&w->current, t, memory_order_relaxed);
+    return w;
+}
+
+/* ---- A thread that lost its worker ---- */
+
+bool hd__carrier_retake(struct hd__worker *w) {
+    struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
+    struct hd__self *self = atomic_load_explicit(&c->self, memory_order_acquire);
+    struct hd__worker *expected = w;
+    if (!self || atomic_load_explicit(&c->lights, memory_order_relaxed) != 0) return false;
+    atomic_store_explicit(&c->held, NULL, memory_order_relaxed);
+    if (!atomic_compare_exchange_strong(&self->entry, &expected, HD__WORKERLESS)) return false;
+    hd__os_membarrier();
+    if (atomic_load_explicit(&self->inside, memory_order_seq_cst)) {
+        expected = HD__WORKERLESS;
+        /* This fails against enter(), which has taken it as taken and waits in come_back(). */
+        if (atomic_compare_exchange_strong(&self->entry, &expected, w)) return false;
+    }
+    /* From here on w is ours: its thread is outside, or waits for what comes next. */
+    hd_thread *t = atomic_load_explicit(&w->current, memory_order_relaxed);
+    atomic_store_explicit(&c->held, t, memory_order_release);
+    atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
+    atomic_fetch_add_explicit(&hd__carriers.held, 1, memory_order_relaxed);
+    return true;
+}
+
+bool hd__carrier_give_back(struct hd__worker *w) {
+    struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
+    struct hd__self *self = atomic_load_explicit(&c->self, memory_order_relaxed);
+    struct hd__worker *expected = HD__WORKERLESS;
+    hd_thread *t = atomic_load_explicit(&c->held, memory_order_relaxed);
+    atomic_store_explicit(&w->current, t, memory_order_relaxed);
+    if (atomic_compare_exchange_strong(&self->entry, &expected, w)) {
+        atomic_fetch_sub_explicit(&hd__carriers.held, 1, memory_order_relaxed);
+        return true;
+    }
+    atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
+    return false;
+}
+
+/* The runtime stops: leaves the thread, which nobody continues, for the carrier's own loop. */
+static _Noreturn void abandon(struct hd__carrier *c, hd_thread *t) {
+    struct hd__context dying = t->ctx;
+    hd__ctx_jump(&dying, &c->loop, NULL);
+}
+
+/* The thread on this carrier asks for a worker again: it waits in the queue like everybody else.
+ * NULL: the runtime stops. */
+static struct hd__worker *come_back(struct hd__carrier *c, hd_thread *t) {
+    bool stopping = atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst);
+    if (!stopping) {
+        hd__carrier_bind(c, t);
+        hd__sched_ready(t);
+    }
+    /* Not before it is in a queue: a look for a deadlock would see it nowhere. */
+    atomic_fetch_sub_explicit(&hd__carriers.held, 1, memory_order_seq_cst);
+    if (stopping) return NULL;
+    return hd__carrier_wait_held(c, t, false);
+}
+
+/* Who is on a carrier that has noticed that its worker is gone. The monitor says it in a moment. */
+static hd_thread *held_by(struct hd__carrier *c) {
+    hd_thread *t;
+    while (!(t = atomic_load_explicit(&c->held, memory_order_acquire))) hd__cpu_relax();
+    return t;
+}
+
+HD__NOINLINE struct hd__worker *hd__sched_enter_slow(struct hd__worker *w) {
+    hd__preempt_check_fork();
+    if (!w) return NULL;
+    struct hd__self *self = hd__self_get();
+    if (!atomic_compare_exchange_strong(&self->entry, &w, NULL)) return w; /* given back */
+    atomic_store_explicit(&self->worker, NULL, memory_order_relaxed);
+    int saved = hd__os_errno_get();
+    hd_thread *t = held_by(self->carrier);
+    w = come_back(self->carrier, t);
+    if (!w) abandon(self->carrier, t);
+    hd__os_errno_set(saved);
+    return w;
+}
+
+void hd__carrier_run_free(struct hd__carrier *c, hd_thread *t) {
+    atomic_fetch_add_explicit(&hd__carriers.held, 1, memory_order_relaxed);
+    atomic_store_explicit(&c->held, t, memory_order_relaxed);
+    atomic_store_explicit(&c->self->entry, HD__WORKERLESS, memory_order_relaxed);
+}
+
+void hd__carrier_queue_up(struct hd__carrier *c) {
+    struct hd__worker *none = HD__WORKERLESS;
+    if (atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst)) return;
+    if (!atomic_compare_exchange_strong(&c->self->entry, &none, NULL)) return;
+    atomic_store_explicit(&c->self->worker, NULL, memory_order_relaxed);
+    hd_thread *t = held_by(c);
+    if (!come_back(c, t)) hd__carrier_run_free(c, t);
+}
+
+/* ---- The life of a carrier ---- */
+
+static struct hd__os_exit_hook carrier_exit;
+
+/* A kernel thread ended while it carried a worker, and took that worker's threads along. */
+static void carrier_ended(void *arg) {
+    const struct hd__carrier *c = arg;
+    struct hd__worker *w = atomic_load_explicit(&c->self->entry, memory_order_relaxed);
+    hd_thread *t = w == HD__WORKERLESS ? c->held : w ? w->current : NULL;
+    hd__fatal("pthread_exit: called from thread %llu '%s', which is not a kernel thread; return "
+              "from its function instead", t ? (unsigned long long)t->id : 0,
+              t ? hd_thread_name(t) : "");
+}
+
+/* Runs workers on this kernel thread as long as it is granted any. */
+static void carry(struct hd__carrier *c) {
+    struct hd__os_altstack alt;
+    hd__os_altstack_init(&alt);
+    hd__ctx_adopt(&c->loop);
+    c->cxx = hd__cxx_globals();
+    c->self = &hd__self;
+    c->tid = hd__os_gettid();
+    hd__self.carrier = c;
+    atomic_fetch_add_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
+    atomic_store_explicit(&hd__self.inside, 1, memory_order_relaxed);
+    hd__preempt_open_signal();
+    /* Without the hook such an end goes unnoticed, as it does in the C library. */
+    (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, c);
+    while (wait_granted(c) == HD__GRANT) {
+        struct hd__worker *w = take_worker(c, c->grant_thread, false);
+        w = hd__sched_loop(c, w, c->grant_thread);
+        set_worker(&hd__self, NULL);
+        if (w || atomic_load_explicit(&hd__rt.stopping, memory_order_acquire)) {
+            if (w) hd__stack_cache_drain(&w->stacks, hd__rt.stack_class);
+            break;
+        }
+    }
+    (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, NULL);
+    hd__preempt_close_signal();
+    hd__self.carrier = NULL;
+    atomic_fetch_sub_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
+    atomic_store_explicit(&hd__self.inside, 0, memory_order_relaxed);
+    hd__os_altstack_finish(&alt);
+    /* Under the lock, so that the monitor does not look at what goes with this kernel thread. */
+    hd__spin_lock(&hd__carriers.lock);
+    c->self = NULL;
+    atomic_store_explicit(&c->gone, true, memory_order_release);
+    hd__spin_unlock(&hd__carriers.lock);
+}
+
+static void carrier_main(void *arg) {
+    /* Without an alternate stack an overflow still ends the process, only without our line. */
+    hd__os_timer_slack(1);
+    carry(arg);
+}
+
+static struct hd__carrier *carrier_new(void) {
+    struct hd__carrier *c = hd__os_alloc_aligned(HD__CACHE_LINE, sizeof *c);
+    if (!c) return NULL;
+    memset(c, 0, sizeof *c);
+    c->affinity = hd__rt.allowed;
+    hd__spin_lock(&hd__carriers.lock);
+    c->all = hd__carriers.all;
+    hd__carriers.all = c;
+    hd__carriers.count++;
+    if (hd__carriers.count > hd__carriers.most) hd__carriers.most = hd__carriers.count;
+    hd__spin_unlock(&hd__carriers.lock);
+    return c;
+}
+
+static void carrier_free(struct hd__carrier *c) {
+    hd__spin_lock(&hd__carriers.lock);
+    struct hd__carrier **link = &hd__carriers.all;
+    while (*link != c) link = &(*link)->all;
+    *link = c->all;
+    hd__carriers.count--;
+    hd__spin_unlock(&hd__carriers.lock);
+    hd__os_task_close(&c->task);
+    hd__os_alarm_delete(&c->alarm);
+    hd__os_free(c);
+}
+
+static int carrier_start(struct hd__carrier *c, unsigned number) {
+    char name[16];
+    hd__format(name, sizeof name, "heddle/%u", number);
+    return hd__os_kthread_create(name, carrier_main, c, &c->kthread);
+}
+
+static int add_spare(void) {
+    struct hd__carrier *c = carrier_new();
+    if (!c) return -ENOMEM;
+    /* It may take grants before it has begun to wait for them. */
+    int err = carrier_start(c, hd__carriers.count - 1);
+    if (err) {
+        carrier_free(c);
+        return err;
+    }
+    hd__carrier_put_spare(c);
+    return 0;
+}
+
+/* Takes those spares off the list, all but `keep`, that had nothing to do for SPARE_IDLE_NS, and
+ * have no I/O in flight, which would end with them. */
+static struct hd__carrier *take_idle(unsigned keep) {
+    struct hd__carrier *ended = NULL;
+    uint64_t now_ns = hd__os_now_ns();
+    hd__spin_lock(&hd__carriers.lock);
+    struct hd__carrier **link = &hd__carriers.spares;
+    for (unsigned kept = 0; *link;) {
+        struct hd__carrier *c = *link;
+        if (kept < keep || c->caller || now_ns - c->spare_since_ns < SPARE_IDLE_NS ||
+            atomic_load_explicit(&c->io_in_flight, memory_order_acquire) != 0) {
+            kept++;
+            link = &c->next;
+            continue;
+        }
+        *link = c->next;
+        hd__carriers.spare_count--;
+        c->next = ended;
+        ended = c;
+    }
+    hd__spin_unlock(&hd__carriers.lock);
+    return ended;
+}
+
+static void end_idle(unsigned keep) {
+    struct hd__carrier *ended = take_idle(keep);
+    while (ended) {
+        struct hd__carrier *c = ended;
+        ended = c->next;
+        atomic_store_explicit(&c->granted, HD__GRANT_FREE, memory_order_release);
+        hd__os_futex_wake(&c->granted, 1);
+        hd__os_kthread_join(&c->kthread);
+        carrier_free(c);
+    }
+}
+
+/* ---- The maker ---- */
+
+void hd__carriers_want(unsigned target) {
+    atomic_store_explicit(&hd__carriers.target, target, memory_order_relaxed);
+    if (atomic_exchange_explicit(&hd__carriers.asked, 1, memory_order_release) == 0)
+        hd__os_futex_wake(&hd__carriers.asked, 1);
+}
+
+static void maker_main(void *arg) {
+    (void)arg;
+    atomic_fetch_add_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
+    while (!atomic_load_explicit(&hd__carriers.maker_ends, memory_order_acquire)) {
+        hd__os_futex_wait(&hd__carriers.asked, 0, HD_FOREVER);
+        if (atomic_exchange_explicit(&hd__carriers.asked, 0, memory_order_acquire) == 0) continue;
+        unsigned target = atomic_load_explicit(&hd__carriers.target, memory_order_relaxed);
+        int err = 0;
+        while (!err && hd__carriers.spare_count < target &&
+               hd__carriers.count < hd__carriers.max &&
+               !atomic_load_explicit(&hd__carriers.maker_ends, memory_order_relaxed)) {
+            err = add_spare();
+            hd__monitor_poke();
+        }
+        if (hd__carriers.spare_count > target) end_idle(target);
+    }
+    atomic_fetch_sub_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
+}
+
+/* ---- All of them ---- */
+
+void hd__carriers_run_caller(void) {
+    carry(hd__carriers.caller);
+}
+
+bool hd__carriers_release(void) {
+    bool left = false;
+    hd__spin_lock(&hd__carriers.lock);
+    for (struct hd__carrier *c = hd__carriers.all; c; c = c->all) {
+        if (atomic_load_explicit(&c->gone, memory_order_acquire)) continue;
+        if (!c->caller) left = true;
+        uint32_t none = HD__GRANT_NONE;
+        if (atomic_compare_exchange_strong(&c->granted, &none, HD__GRANT_FREE))
+            hd__os_futex_wake(&c->granted, 1);
+    }
+    hd__spin_unlock(&hd__carriers.lock);
+    return left;
+}
+
+void hd__carriers_stop(void) {
+    if (hd__carriers.maker_runs) {
+        atomic_store_explicit(&hd__carriers.maker_ends, true, memory_order_release);
+        hd__carriers_want(0);
+        hd__os_kthread_join(&hd__carriers.maker);
+        hd__carriers.maker_runs = false;
+    }
+    /* A held one may begin to wait at any time, so they are told again until all are gone. */
+    while (hd__carriers_release()) hd__os_sleep_until(hd__os_now_ns() + 200 * 1000);
+    while (hd__carriers.all) {
+        struct hd__carrier *c = hd__carriers.all;
+        if (!c->caller) hd__os_kthread_join(&c->kthread);
+        carrier_free(c);
+    }
+    hd__carriers.spares = NULL;
+    hd__carriers.spare_count = 0;
+}
+
+int hd__carriers_start(unsigned max, bool caller) {
+    hd__carriers.max = max;
+    hd__carriers.most = 0;
+    atomic_store(&hd__carriers.maker_ends, false);
+    atomic_store(&hd__carriers.asked, 0);
+    for (unsigned i = 0; i < hd__rt.worker_count; i++) {
+        struct hd__carrier *c = carrier_new();
+        if (!c) return -ENOMEM;
+        c->caller = caller && i == 0;
+        if (c->caller) hd__carriers.caller = c;
+        int err = c->caller ? 0 : carrier_start(c, i);
+        if (err) {
+            carrier_free(c);
+            return err;
+        }
+        hd__carrier_grant(c, &hd__rt.workers[i], NULL, 0);
+    }
+    int err = hd__os_kthread_create("heddle/make", maker_main, NULL, &hd__carriers.maker);
+    hd__carriers.maker_runs = err == 0;
+    return err;
+}
