@@ -23,23 +23,20 @@ static uint64_t earliest(const struct model *m) {
     return min;
 }
 
-/* Links lead both ways, no child is earlier than its parent, and every timer is there. */
-static unsigned count_valid(const struct hd__timer *t, const struct hd__timers *owner) {
-    unsigned n = 1;
-    CHECK_EQ(t->owner, owner);
-    const struct hd__timer *prev = t;
-    for (const struct hd__timer *c = t->child; c; prev = c, c = c->sibling) {
-        CHECK_EQ(c->prev, prev);
-        CHECK_GE(c->deadline_ns, t->deadline_ns);
-        n += count_valid(c, owner);
-    }
-    return n;
-}
-
+/* No child is earlier than its parent, each timer knows its place, and every timer is there. */
 static void check_valid(struct model *m) {
+    const struct hd__timers *h = &m->heap;
     CHECK_EQ(hd__timers_earliest(&m->heap), earliest(m));
-    CHECK_EQ(m->heap.root ? count_valid(m->heap.root, &m->heap) : 0, m->count);
-    CHECK(!m->heap.root || (!m->heap.root->sibling && !m->heap.root->prev));
+    CHECK_EQ(h->count, m->count);
+    CHECK_LE(h->count, h->capacity);
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct hd__timer *t = h->heap[i].timer;
+        CHECK_EQ(t->owner, h);
+        CHECK_EQ(t->place, i);
+        CHECK_EQ(t->deadline_ns, h->heap[i].deadline_ns);
+        CHECK(i == 0 || h->heap[(i - 1) / 4].deadline_ns <= t->deadline_ns);
+        CHECK(m->in[t - m->timer]);
+    }
     for (int i = 0; i < TIMERS; i++)
         if (!m->in[i])
             CHECK_EQ(m->timer[i].owner, NULL);
@@ -87,8 +84,15 @@ static unsigned expire(struct model *m, uint64_t now_ns, unsigned max) {
 static struct model *model_new(void) {
     struct model *m = calloc(1, sizeof *m);
     CHECK(m != NULL);
-    hd__timers_init(&m->heap);
+    CHECK_OK(hd__timers_init(&m->heap));
     return m;
+}
+
+static void model_free(struct model *m) {
+    while (m->count > 0)
+        expire(m, HD_FOREVER, TIMERS);
+    hd__timers_finish(&m->heap);
+    free(m);
 }
 
 TEST(an_empty_heap) {
@@ -97,7 +101,7 @@ TEST(an_empty_heap) {
     CHECK_EQ(expire(m, HD_FOREVER - 1, TIMERS), 0);
     cancel(m, 0); /* was never in it */
     check_valid(m);
-    free(m);
+    model_free(m);
 }
 
 TEST(they_come_out_in_order) {
@@ -112,7 +116,7 @@ TEST(they_come_out_in_order) {
         CHECK_EQ(expire(m, HD_FOREVER - 1, TIMERS), TIMERS);
         check_valid(m);
     }
-    free(m);
+    model_free(m);
 }
 
 TEST(equal_deadlines) {
@@ -124,7 +128,7 @@ TEST(equal_deadlines) {
     check_valid(m);
     CHECK_EQ(expire(m, 5, TIMERS), TIMERS - (TIMERS + 2) / 3);
     check_valid(m);
-    free(m);
+    model_free(m);
 }
 
 TEST(for_ever_is_a_deadline_like_others) {
@@ -136,7 +140,7 @@ TEST(for_ever_is_a_deadline_like_others) {
     CHECK_EQ(expire(m, HD_FOREVER - 1, TIMERS), 1);
     cancel(m, 0);
     check_valid(m);
-    free(m);
+    model_free(m);
 }
 
 /* Also with the deadlines of a real program: most are cancelled, some expire, time goes on. */
@@ -164,5 +168,40 @@ TEST(random_operations_agree_with_an_array) {
     unsigned left = m->count;
     CHECK_EQ(expire(m, HD_FOREVER - 1, TIMERS), left);
     check_valid(m);
-    free(m);
+    model_free(m);
+}
+
+/* Beyond the room that is reserved at first, and back. */
+TEST(a_heap_grows) {
+    unsigned long n = 3ul << 20;
+    if (test_iterations(1000) < 1000)
+        n = 3ul << 18; /* slow builds */
+    struct hd__timers *h = calloc(1, sizeof *h);
+    struct hd__timer *timers = calloc(n, sizeof *timers);
+    struct test_rng rng = test_rng(2);
+    CHECK(h != NULL && timers != NULL);
+    CHECK_OK(hd__timers_init(h));
+    for (unsigned long i = 0; i < n; i++) {
+        timers[i].deadline_ns = 1 + test_rng_below(&rng, n);
+        hd__timers_insert(h, &timers[i]);
+    }
+    CHECK_EQ(h->count, n);
+    unsigned long taken = 0;
+    for (unsigned long i = 0; i < n; i += 2) {
+        hd__timer_cancel(h, &timers[i]);
+        taken++;
+    }
+    uint64_t last = 0;
+    struct hd__timer *t;
+    while ((t = hd__timers_take_expired(h, n)) != NULL) {
+        CHECK_GE(t->deadline_ns, last);
+        CHECK_EQ((t - timers) % 2, 1);
+        last = t->deadline_ns;
+        taken++;
+    }
+    CHECK_EQ(taken, n);
+    CHECK_EQ(hd__timers_earliest(h), HD_FOREVER);
+    hd__timers_finish(h);
+    free(timers);
+    free(h);
 }
