@@ -82,7 +82,7 @@ double bench_quantile(double *v, size_t count, double part) {
 }
 
 struct bench_memory bench_memory_now(void) {
-    struct bench_memory m = {0, 0};
+    struct bench_memory m = {0, 0, 0};
     char line[256];
     double kib;
     FILE *f = fopen("/proc/self/status", "re");
@@ -90,8 +90,13 @@ struct bench_memory bench_memory_now(void) {
         return m;
     }
     while (fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "VmRSS: %lf kB", &kib) == 1 || sscanf(line, "VmPTE: %lf kB", &kib) == 1) {
+        if (sscanf(line, "VmRSS: %lf kB", &kib) == 1) {
             m.resident_bytes += kib * 1024;
+        } else if (sscanf(line, "VmHWM: %lf kB", &kib) == 1) {
+            m.peak_bytes += kib * 1024;
+        } else if (sscanf(line, "VmPTE: %lf kB", &kib) == 1) {
+            m.resident_bytes += kib * 1024;
+            m.peak_bytes += kib * 1024;
         } else if (sscanf(line, "VmSize: %lf kB", &kib) == 1) {
             m.address_bytes = kib * 1024;
         }

@@ -70,6 +70,7 @@ double bench_quantile(double *values, size_t count, double part);
 
 struct bench_memory {
     double resident_bytes; /* with page tables */
+    double peak_bytes;     /* the most that was resident so far, with the page tables of now */
     double address_bytes;  /* address space */
 };
 /* The memory of this process. */

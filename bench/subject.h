@@ -6,9 +6,11 @@
  *     subject_run(setup, body, arg)   starts the runtime if there is one, returns body(arg)
  *     subject_spawn(t, fn, arg)       0 or a positive errno
  *     subject_spawn_at(t, n, fn, arg) the same, on the n-th worker or CPU and nowhere else
+ *     subject_spawn_high(t, fn, arg)  the same, of a higher priority than others (latency.c alone)
  *     subject_fork(t, fn, arg)        a spawn whose joiner comes soon (fork-join work)
  *     subject_join(t)
  *     subject_yield(), subject_sleep_us(us)
+ *     subject_sleep_until(ns)         bench_now_ns() (latency.c, sleepers.c)
  *     subject_sem, _sem_init(s, n), _sem_wait(s), _sem_post(s)
  *     subject_gate, _gate_init(g), _gate_wait(g), _gate_open(g): many wait until it is opened
  *     subject_guard()                 how stacks are guarded, in a word; while it runs

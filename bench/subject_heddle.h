@@ -32,6 +32,10 @@ static inline int subject_spawn_at(subject_thread *t, unsigned n, void *(*fn)(vo
     return -hd_spawn(t, HD_ATTR(.cpus = &cpus), fn, arg);
 }
 
+static inline int subject_spawn_high(subject_thread *t, void *(*fn)(void *), void *arg) {
+    return -hd_spawn(t, HD_ATTR(.priority = 20), fn, arg);
+}
+
 static inline int subject_fork(subject_thread *t, void *(*fn)(void *), void *arg) {
     return -hd_spawn(t, NULL, fn, arg);
 }
@@ -46,6 +50,10 @@ static inline void subject_yield(void) {
 
 static inline void subject_sleep_us(uint64_t us) {
     hd_sleep_for(us * 1000);
+}
+
+static inline void subject_sleep_until(uint64_t deadline_ns) {
+    hd_sleep_until(deadline_ns);
 }
 
 static inline void subject_sem_init(subject_sem *s, unsigned n) {

@@ -50,6 +50,20 @@ static inline int subject_spawn_at(subject_thread *t, unsigned n, void *(*fn)(vo
     return error;
 }
 
+static inline int subject_spawn_high(subject_thread *t, void *(*fn)(void *), void *arg) {
+    const struct sched_param high = {.sched_priority = 10};
+    pthread_attr_t attr;
+    int error = pthread_attr_init(&attr);
+    if (!error) {
+        pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+        pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+        pthread_attr_setschedparam(&attr, &high);
+        error = pthread_create(t, &attr, fn, arg);
+        pthread_attr_destroy(&attr);
+    }
+    return error;
+}
+
 static inline int subject_fork(subject_thread *t, void *(*fn)(void *), void *arg) {
     return subject_spawn(t, fn, arg);
 }
@@ -65,6 +79,13 @@ static inline void subject_yield(void) {
 static inline void subject_sleep_us(uint64_t us) {
     struct timespec t = {(time_t)(us / 1000000), (long)(us % 1000000 * 1000)};
     while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR) {
+        continue;
+    }
+}
+
+static inline void subject_sleep_until(uint64_t deadline_ns) {
+    struct timespec t = {(time_t)(deadline_ns / 1000000000u), (long)(deadline_ns % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
         continue;
     }
 }

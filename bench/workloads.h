@@ -13,5 +13,13 @@ extern const struct bench_experiment bench_capacity;
 extern const struct bench_experiment bench_forkjoin;
 extern const struct bench_experiment bench_idle;
 extern const struct bench_experiment bench_bare;
+extern const struct bench_experiment bench_latency;
+extern const struct bench_experiment bench_sleepers;
+extern const struct bench_experiment bench_preempt; /* heddle alone, as the next */
+extern const struct bench_experiment bench_alone;
+
+/* How long `count` timer signals took to their handler, in microseconds, on a machine with this
+ * many busy CPUs. BENCH_OK or BENCH_CANNOT. */
+int bench_signal_floor(double *delays_us, uint64_t count, unsigned cpus);
 
 #endif
