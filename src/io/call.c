@@ -25,12 +25,7 @@ int hd__io_wait_ready(struct hd__worker *w, int fd, short events, uint64_t deadl
     if (!w) return wait_foreign(fd, events, deadline_ns);
     int backend = hd__io_backend();
     if (backend < 0) return backend;
-    if (backend == HD_IO_EPOLL)
-        return hd__io_epoll_wait(fd, events, deadline_ns, what, site);
-    struct hd__uring_op op = {.code = HD__URING_POLL, .fd = fd, .flags = (uint16_t)events};
-    ssize_t r = hd__io_uring_run(&op, deadline_ns, what, site);
-    if (r == -EINVAL || r == -EOPNOTSUPP) return -EPERM; /* the file has no such thing */
-    return r < 0 ? (int)r : 0;
+    return hd__io_epoll_wait(fd, events, deadline_ns, what, site);
 }
 
 int hd__io_pause(uint64_t ns, uint64_t deadline_ns, const char *what, const void *site) {
@@ -213,7 +208,9 @@ static ssize_t do_once(struct hd__worker *w, const struct hd__io_call *c) {
     int backend = hd__io_backend();
     if (HD__LIKELY(backend == HD_IO_URING)) return do_uring(w, c);
     if (backend < 0) return backend;
+    if (c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG) return receive(w, c);
     ssize_t r = try_and_wait(w, c);
+    if (r >= 0 && c->kind == HD__IO_ACCEPT) hd__io_hint_new_socket((int)r);
     return r == HD__IO_WAITS ? hd__io_help_call(c) : r;
 }
 

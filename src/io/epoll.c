@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The second backend: one epoll set for all descriptors that threads wait for.
+/* Being ready: one epoll set for all descriptors that threads wait for, in both backends.
  *
  * A descriptor has a place in a table, with the threads that wait for it. The first of them has
  * the kernel watch it, once (EPOLLONESHOT): an event disarms the descriptor, wakes those that wait

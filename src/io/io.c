@@ -52,10 +52,8 @@ void hd__io_wake(struct hd__worker *w, hd_thread *party) {
 static bool io_poll(struct hd__worker *w) {
     int backend = hd__load_acquire(&hd__io.backend);
     bool any = false;
-    if (backend == HD_IO_URING)
-        any = hd__io_uring_poll(w);
-    else if (backend == HD_IO_EPOLL)
-        any = hd__io_epoll_poll(w);
+    if (backend == HD_IO_URING) any = hd__io_uring_poll(w);
+    if (backend != 0) any |= hd__io_epoll_poll(w);
     if (any && w) hd__idle_wake_if_needed();
     return any;
 }

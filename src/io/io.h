@@ -11,9 +11,9 @@
  *           the worker's ring, or a helper thread, for what can only be done by waiting in the
  *           kernel. The thread does not go on before the operation has ended.
  *
- * There are two backends. With io_uring (uring.c) being ready is an operation of the ring, and
- * reading, accepting, connecting and all that concerns files are run by it. With epoll (epoll.c)
- * everything is tried and waited for, and files go to helper threads (helper.c). A foreign kernel
+ * Being ready is told by an epoll set (epoll.c). There are two backends for the rest. With io_uring
+ * (uring.c) reading, accepting, connecting and all that concerns files are run by a worker's ring.
+ * Without it everything is tried and waited for, and files go to helper threads (helper.c). A foreign kernel
  * thread makes plain system calls, and waits in poll() where there is a deadline.
  *
  * AN OPERATION is a record on the stack of the thread that waits for it. It has a lock of its own,

@@ -36,11 +36,15 @@ int hd__os_cpus_allowed(hd_cpuset *out) {
     return (int)hd__os_cpus_count(out);
 }
 
-int hd__os_cpus_set(const hd_cpuset *cpus) {
+int hd__os_cpus_set_of(int tid, const hd_cpuset *cpus) {
     if (HD__FAULT("sched_setaffinity")) {
         return -EINVAL;
     }
-    return syscall(SYS_sched_setaffinity, 0, sizeof cpus->bits, cpus->bits) == 0 ? 0 : -errno;
+    return syscall(SYS_sched_setaffinity, tid, sizeof cpus->bits, cpus->bits) == 0 ? 0 : -errno;
+}
+
+int hd__os_cpus_set(const hd_cpuset *cpus) {
+    return hd__os_cpus_set_of(0, cpus);
 }
 
 unsigned hd__os_cpus_count(const hd_cpuset *cpus) {

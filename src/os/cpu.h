@@ -13,6 +13,8 @@ int hd__os_cpus_allowed(hd_cpuset *out);
 
 /* Lets the calling kernel thread use these CPUs only. 0; -EINVAL when none of them may be used. */
 int hd__os_cpus_set(const hd_cpuset *cpus);
+/* The same for another kernel thread of this process. */
+int hd__os_cpus_set_of(int tid, const hd_cpuset *cpus);
 
 /* How many CPUs are in the set, and the lowest one (HD_CPU_MAX if it is empty). */
 unsigned hd__os_cpus_count(const hd_cpuset *cpus);

@@ -18,7 +18,6 @@ enum hd__uring_opcode {
     HD__URING_RECVMSG,
     HD__URING_ACCEPT,
     HD__URING_CONNECT,
-    HD__URING_POLL,
     HD__URING_OPENAT,
     HD__URING_FSYNC,
     HD__URING_CLOSE,

@@ -14,7 +14,7 @@
 #include "sched/monitor.h"
 #include "sched/preempt.h"
 
-enum { SPARE_IDLE_NS = 1000 * 1000 * 1000 };
+enum { SPARE_IDLE_NS = 1000 * 1000 * 1000, SPARE_LOOKS = 16 };
 
 struct hd__carriers hd__carriers;
 __thread struct hd__self hd__self __attribute__((tls_model("initial-exec")));
@@ -52,9 +52,13 @@ HD__NOINLINE struct hd__self *hd__self_get(void) {
 
 struct hd__carrier *hd__carrier_take_spare(void) {
     hd__spin_lock(&hd__carriers.lock);
-    struct hd__carrier *c = hd__carriers.spares;
+    struct hd__carrier **link = &hd__carriers.spares;
+    unsigned cpu = hd__os_cpu_current(), looks = 0;
+    while (*link && (*link)->cpu != cpu && ++looks < SPARE_LOOKS) link = &(*link)->next;
+    if (!*link || (*link)->cpu != cpu) link = &hd__carriers.spares;
+    struct hd__carrier *c = *link;
     if (c) {
-        hd__carriers.spares = c->next;
+        *link = c->next;
         hd__carriers.spare_count--;
         c->spare = false;
     }
@@ -84,8 +88,22 @@ void hd__carrier_grant(struct hd__carrier *c, struct hd__worker *w, hd_thread *t
     hd__os_futex_wake(&c->granted, 1);
 }
 
+void hd__carrier_grant_here(struct hd__carrier *c, struct hd__worker *w, hd_thread *t,
+                            uint64_t since_ns) {
+    unsigned cpu = hd__os_cpu_current();
+    /* It widens the set again as soon as it runs: hd__sched_set_affinity(). */
+    if (c->cpu != cpu && !hd__rt.bind_workers && c->tid != 0 &&
+        !(t && (hd__thread_flags(t) & HD__THREAD_PINNED))) {
+        hd_cpuset own = {{0}};
+        hd_cpuset_add(&own, cpu);
+        if (hd__os_cpus_set_of(c->tid, &own) == 0) c->affinity = own;
+    }
+    hd__carrier_grant(c, w, t, since_ns);
+}
+
 static enum hd__grant wait_granted(struct hd__carrier *c) {
     uint32_t grant;
+    c->cpu = hd__os_cpu_current();
     while ((grant = atomic_load_explicit(&c->granted, memory_order_acquire)) == HD__GRANT_NONE)
         hd__os_futex_wait(&c->granted, HD__GRANT_NONE, HD_FOREVER);
     atomic_store_explicit(&c->granted, HD__GRANT_NONE, memory_order_relaxed);

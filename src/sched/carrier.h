@@ -58,6 +58,7 @@ struct hd__carrier {
     struct hd__cxx *cxx;        /* its C++ exceptions */
     struct hd__self *_Atomic self; /* its thread-local words; NULL before it has begun */
     hd_cpuset affinity;         /* its CPU set */
+    _Atomic unsigned cpu;       /* where it began to wait */
     hd_thread *_Atomic held;    /* whose worker was taken away; written by the monitor */
     _Atomic unsigned lights;    /* light threads that are bound to it and do not run */
     _Atomic int tid;
@@ -111,13 +112,19 @@ void hd__carriers_want(unsigned target);
 /* The calling carrier is about to give its worker away. */
 void hd__carrier_lose_worker(struct hd__carrier *c);
 
-/* A spare one, or NULL. */
+/* A spare one, if possible one that waits on this CPU; or NULL. */
 struct hd__carrier *hd__carrier_take_spare(void);
 void hd__carrier_put_spare(struct hd__carrier *c);
 
 /* Gives w, which the caller owns and leaves alone from then on, to c. since_ns: see grant_ns. */
 void hd__carrier_grant(struct hd__carrier *c, struct hd__worker *w, hd_thread *t,
                        uint64_t since_ns);
+
+/* As grant, by a carrier that is about to wait itself: c is to run on the CPU that becomes free by
+ * that. Left to itself, the kernel often queues it where it ran last, behind another that computes,
+ * and takes it away from there a tick or more later. */
+void hd__carrier_grant_here(struct hd__carrier *c, struct hd__worker *w, hd_thread *t,
+                            uint64_t since_ns);
 
 /* On a carrier that is held: waits for a worker, and makes it run t, which is what holds it. */
 /* NULL: the runtime stops. hog: see hd__worker.hog_tick. */

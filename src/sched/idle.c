@@ -184,7 +184,7 @@ void hd__idle_wake_all(void) {
 /* ---- Searching ---- */
 
 static hd_thread *look_once(struct hd__worker *w, uint64_t now_ns) {
-    if (io_in_flight()) hd__poller.poll(w);
+    if (io_uncovered()) hd__poller.poll(w); /* else somebody is woken by it */
     expire_all(w, now_ns);
     hd_thread *t = NULL;
     if (hd__fifo_count(&w->inbox) != 0) t = hd__sched_take_inbox(w);
@@ -237,7 +237,9 @@ static void leave_search(struct hd__worker *w) {
 
 static hd_thread *search(struct hd__worker *w) {
     uint64_t now = hd__os_now_ns();
-    uint64_t until = now + hd__rt.spin_ns;
+    /* Who will sleep in the poller does so at once: operations take longer than one spins, and
+     * looking for them is no mere look at memory. */
+    uint64_t until = io_uncovered() ? now : now + hd__rt.spin_ns;
     for (;;) {
         hd_thread *t = look_once(w, now);
         if (t) {

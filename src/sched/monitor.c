@@ -41,7 +41,7 @@ enum {
     IO_LOOK_NS = 10 * 1000 * 1000,     /* at what has completed, while all workers are busy */
     FEW_TRIES = 8,
     HELD_LOOK_NS = 10 * 1000 * 1000,
-    ALARM_LATE_NS = 1000 * 1000,       /* how much later than an alarm the monitor looks */
+    ALARM_LATE_NS = 100 * 1000,        /* how much later than an alarm the monitor looks */
     TRIM_NS = 1000 * 1000 * 1000,      /* how often too many spare carriers are looked at */
     SPARES_MAX = 8,                    /* made ahead, at most */
 };

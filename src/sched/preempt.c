@@ -158,6 +158,7 @@ static void switch_light(struct hd__worker *w, struct hd__carrier *c, hd_thread 
     atomic_fetch_add_explicit(&c->lights, 1, memory_order_relaxed);
     w->special = true;
     hd__preempt_begin(w, hd__os_now_ns(), hd__thread_flags(next) & HD__THREAD_BOUND);
+    hd__monitor_cover(hd__idle_earliest_deadline());
     /* Others will run on this carrier. We leave the handler with it blocked, as we entered. */
     hd__os_interrupt_unblock();
     w = switch_to(w, t, next, HD__POST_LIGHT, t);
@@ -192,7 +193,8 @@ static void switch_carrier(struct hd__worker *w, struct hd__self *self, hd_threa
     else
         hd__sched_ready_back(w, t);
     hd__carrier_lose_worker(c);
-    hd__carrier_grant(to, w, next, since_ns);
+    hd__carrier_grant_here(to, w, next, since_ns);
+    hd__monitor_cover(hd__idle_earliest_deadline()); /* it may have been an alarm that came */
     if (!hd__carrier_wait_held(c, t, true)) hd__carrier_run_free(c, t);
 }
 
@@ -215,7 +217,6 @@ static bool expire(struct hd__worker *w, uint64_t now_ns) {
         struct hd__timers *h = &hd__rt.workers[i].timers;
         any |= hd__sched_expire(w, h, now_ns, hog) != 0;
     }
-    if (any) hd__monitor_poke(); /* it sets the next one */
     return any && hog;
 }
 

@@ -308,7 +308,7 @@ static void hand_off(struct hd__carrier *c, struct hd__worker *w) {
     w->handoff_to = NULL;
     w->handoff = NULL;
     hd__carrier_lose_worker(c);
-    hd__carrier_grant(to, w, t, 0);
+    hd__carrier_grant_here(to, w, t, 0);
     if (c->lights == 0) hd__carrier_put_spare(c);
 }
 
