@@ -13,8 +13,8 @@
  *
  * Being ready is told by an epoll set (epoll.c). There are two backends for the rest. With io_uring
  * (uring.c) reading, accepting, connecting and all that concerns files are run by a worker's ring.
- * Without it everything is tried and waited for, and files go to helper threads (helper.c). A foreign kernel
- * thread makes plain system calls, and waits in poll() where there is a deadline.
+ * Without it everything is tried and waited for, and files go to helper threads (helper.c). A
+ * foreign kernel thread makes plain system calls, and waits in poll() where there is a deadline.
  *
  * AN OPERATION is a record on the stack of the thread that waits for it. It has a lock of its own,
  * which plays the part that the object's lock plays in sched/wait.h:

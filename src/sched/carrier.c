@@ -19,7 +19,7 @@ enum { SPARE_IDLE_NS = 1000 * 1000 * 1000, SPARE_LOOKS = 16 };
 struct hd__carriers hd__carriers;
 __thread struct hd__self hd__self __attribute__((tls_model("initial-exec")));
 
-#if !defined(__x86_64__) || defined(__ILP32__)
+#ifndef HD__SELF_INLINE
 HD__NOINLINE struct hd__worker *hd__worker_get(void) {
     return atomic_load_explicit(&hd__self.worker, memory_order_relaxed);
 }
@@ -27,12 +27,11 @@ HD__NOINLINE struct hd__worker *hd__worker_get(void) {
 HD__NOINLINE struct hd__worker *hd__self_enter(void) {
     atomic_store_explicit(&hd__self.inside, 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    return atomic_load_explicit(&hd__self.entry, memory_order_relaxed);
+    return atomic_load_explicit(&hd__self.entry, memory_order_acquire);
 }
 
 HD__NOINLINE void hd__sched_leave(void) {
-    atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&hd__self.inside, 0, memory_order_relaxed);
+    atomic_store_explicit(&hd__self.inside, 0, memory_order_release);
 }
 #endif
 

@@ -105,9 +105,8 @@ static void count(_Atomic uint64_t *counter) {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* A hint: the descriptor may be another thread's by now. */
 static bool may_stop(const hd_thread *t) {
-    return t && !t->no_preempt && hd__preempt_kind(t) != HD_PREEMPT_OFF;
+    return t && hd__preempt_may(hd__thread_look(t));
 }
 
 /* The slice of w's thread is over, or something urgent waits for w. */
@@ -115,7 +114,7 @@ static void enforce(struct hd__worker *w, struct look *l) {
     struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
     hd_thread *t = atomic_load_explicit(&w->current, memory_order_relaxed);
     int64_t nr;
-    if (hd__preempt_kind(t) == HD_PREEMPT_OFF) return;
+    if (hd__preempt_kind_of(hd__thread_look(t).flags) == HD_PREEMPT_OFF) return;
     if (hd__monitor.can_retake && hd__os_task_blocked(&c->task, c->tid, &nr)) {
         uint64_t id = t->id;
         /* One that is not to be preempted now keeps its worker, unless it says itself that it
@@ -231,9 +230,7 @@ static bool set_alarm(uint64_t deadline_ns) {
         struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
         hd_thread *t = atomic_load_explicit(&w->current, memory_order_relaxed);
         int64_t nr;
-        if (!t || !hd__preempt_is_hog(w) || t->no_preempt ||
-            hd__preempt_kind(t) == HD_PREEMPT_OFF || hd__preempt_is_blocking(w))
-            continue;
+        if (!may_stop(t) || !hd__preempt_is_hog(w) || hd__preempt_is_blocking(w)) continue;
         if (c->alarm_ns == deadline_ns) return true;
         if (hd__os_task_blocked(&c->task, c->tid, &nr) ||
             !hd__os_alarm_set(&c->alarm, c->tid, deadline_ns))

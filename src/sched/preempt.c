@@ -267,13 +267,12 @@ static void on_signal(const struct hd__os_interrupted *at) {
     }
     atomic_store_explicit(&self->inside, 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    w = atomic_load_explicit(&self->entry, memory_order_relaxed);
+    w = atomic_load_explicit(&self->entry, memory_order_acquire); /* as hd__sched_enter() */
     if (w == HD__WORKERLESS)
         hd__carrier_queue_up(self->carrier);
     else if (w)
         preempt(w, self, at);
-    atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&self->inside, 0, memory_order_relaxed);
+    atomic_store_explicit(&self->inside, 0, memory_order_release);
 }
 
 /* ---- Sending ---- */
@@ -292,9 +291,10 @@ void hd__preempt_signal(struct hd__worker *w) {
 static bool may_interrupt(struct hd__worker *v, const hd_thread *t) {
     bool slices = atomic_load_explicit(&hd__rt.slice_ns, memory_order_relaxed) != HD_FOREVER;
     const hd_thread *running = atomic_load_explicit(&v->current, memory_order_relaxed);
-    return running && !running->no_preempt && hd__preempt_kind(running) != HD_PREEMPT_OFF &&
-           !hd__preempt_is_blocking(v) &&
-           (t->priority > running->priority || (slices && hd__preempt_is_hog(v)));
+    if (!running) return false;
+    struct hd__thread_look look = hd__thread_look(running);
+    return hd__preempt_may(look) && !hd__preempt_is_blocking(v) &&
+           (t->priority > look.priority || (slices && hd__preempt_is_hog(v)));
 }
 
 bool hd__preempt_for(struct hd__worker *self, hd_thread *t) {

@@ -49,12 +49,20 @@ bool hd__preempt_for(struct hd__worker *self, hd_thread *t);
 hd_thread *hd__preempt_choose_bound(struct hd__worker *w);
 
 /* HD_PREEMPT_* of a thread. */
-static inline int hd__preempt_kind(const hd_thread *t) {
-    uint32_t flags = hd__thread_flags(t);
+static inline int hd__preempt_kind_of(uint32_t flags) {
     if (flags & HD__THREAD_LIGHT) return HD_PREEMPT_LIGHT;
     if (flags & HD__THREAD_UNPREEMPTED) return HD_PREEMPT_OFF;
     if (flags & HD__THREAD_CARRIED) return HD_PREEMPT_CARRIER;
     return hd__rt.preempt;
+}
+
+static inline int hd__preempt_kind(const hd_thread *t) {
+    return hd__preempt_kind_of(hd__thread_flags(t));
+}
+
+/* Whether it may be preempted now, as far as another thread can know. */
+static inline bool hd__preempt_may(struct hd__thread_look look) {
+    return !look.no_preempt && hd__preempt_kind_of(look.flags) != HD_PREEMPT_OFF;
 }
 
 /* Adds to a counter that one kernel thread at a time writes. */

@@ -20,12 +20,15 @@
  * (hd__carrier_retake()): it replaces `entry` by HD__WORKERLESS, makes every CPU of the process
  * pass a memory barrier, and then looks at `inside`. Either it sees the flag, and gives back what
  * it took; or the carrier's next enter() sees HD__WORKERLESS and asks for a worker. Only the
- * monitor's side pays for that: enter() has no fence (Dekker's algorithm, made asymmetric). Code
- * that is inside already reads `worker`, which the monitor leaves alone. */
+ * monitor's side pays for that: enter() has no fence (Dekker's algorithm, made asymmetric). leave()
+ * is a release, and the look at `inside` an acquire: the monitor sees all that was done inside; and
+ * enter() acquires what the monitor did before it gave something back. Code that is inside already
+ * reads `worker`, which the monitor leaves alone. */
 #ifndef HD__SCHED_SELF_H
 #define HD__SCHED_SELF_H
 
 #include "base/base.h"
+#include "ctx/annotate.h"
 
 #include <stdatomic.h>
 
@@ -54,7 +57,8 @@ extern __thread struct hd__self hd__self;
  * indivisible statement; elsewhere an opaque call does. */
 struct hd__worker *hd__sched_enter_slow(struct hd__worker *w);
 
-#if defined(__x86_64__) && !defined(__ILP32__)
+#if defined(__x86_64__) && !defined(__ILP32__) && !defined(HD__TSAN)
+#define HD__SELF_INLINE 1
 static inline struct hd__worker *hd__worker_get(void) {
     struct hd__worker *w;
     __asm__ volatile("movq hd__self@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"

@@ -124,6 +124,16 @@ void hd__thread_release_all(void) {
     }
 }
 
+#ifdef HD__TSAN
+__attribute__((no_sanitize_thread))
+#endif
+HD__NOINLINE struct hd__thread_look hd__thread_look(const hd_thread *t) {
+    const volatile struct hd_thread *v = t;
+    /* Not by an atomic load, which the tool would see. */
+    uint32_t flags = *(const volatile uint32_t *)(const volatile void *)&v->flags;
+    return (struct hd__thread_look){flags, v->no_preempt, v->priority};
+}
+
 static bool cpusets_meet(const hd_cpuset *a, const hd_cpuset *b) {
     for (size_t i = 0; i < HD_CPU_MAX / 64; i++)
         if (a->bits[i] & b->bits[i]) return true;

@@ -133,6 +133,15 @@ static inline void hd__thread_init(hd_thread *t, uint32_t flags, uint8_t stack_c
     t->stack = NULL;
 }
 
+/* What another thread may know of one that runs, or ran a moment ago: the descriptor may be given
+ * to another meanwhile, so all of it is a hint. ThreadSanitizer is not told of these looks. */
+struct hd__thread_look {
+    uint32_t flags;
+    uint16_t no_preempt;
+    uint8_t priority;
+};
+struct hd__thread_look hd__thread_look(const hd_thread *t);
+
 static inline uint32_t hd__thread_flags(const hd_thread *t) {
     return atomic_load_explicit(&((hd_thread *)(uintptr_t)t)->flags, memory_order_relaxed);
 }

@@ -205,7 +205,8 @@ static int watch_them_grow(void *arg) {
     check_not_less(&last, &m);
     CHECK_EQ(m.blocking_calls, 8 * 20);
     CHECK_LE(m.blocking_handed_off, m.blocking_calls);
-    CHECK_GT(m.preempted_carrier + m.preempted_light, 0);
+    if (!TEST_TSAN) /* which delivers signals late */
+        CHECK_GT(m.preempted_carrier + m.preempted_light, 0);
     CHECK_GT(m.preempt_signals, 0);
     CHECK_GT(m.preempt_lost_ns, 0);
     CHECK_GT(m.monitor_wakeups, 0);
