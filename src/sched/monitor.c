@@ -114,15 +114,16 @@ static void enforce(struct hd__worker *w, struct look *l) {
     struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
     hd_thread *t = atomic_load_explicit(&w->current, memory_order_relaxed);
     int64_t nr;
-    if (hd__preempt_kind_of(hd__thread_look(t).flags) == HD_PREEMPT_OFF) return;
+    if (!t) return;
+    struct hd__thread_look seen = hd__thread_look(t);
+    if (hd__preempt_kind_of(seen.flags) == HD_PREEMPT_OFF) return;
     if (hd__monitor.can_retake && hd__os_task_blocked(&c->task, c->tid, &nr)) {
-        uint64_t id = t->id;
         /* One that is not to be preempted now keeps its worker, unless it says itself that it
          * blocks: it would go on beside the others. */
-        if (may_stop(t) && take_away(w, l)) {
+        if (hd__preempt_may(seen) && take_away(w, l)) {
             count(&hd__monitor.in_syscall);
             atomic_store_explicit(&hd__monitor.last_nr, nr, memory_order_relaxed);
-            atomic_store_explicit(&hd__monitor.last_thread, id, memory_order_relaxed);
+            atomic_store_explicit(&hd__monitor.last_thread, seen.id, memory_order_relaxed);
         }
     } else {
         hd__preempt_signal(w);

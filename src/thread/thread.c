@@ -131,7 +131,7 @@ HD__NOINLINE struct hd__thread_look hd__thread_look(const hd_thread *t) {
     const volatile struct hd_thread *v = t;
     /* Not by an atomic load, which the tool would see. */
     uint32_t flags = *(const volatile uint32_t *)(const volatile void *)&v->flags;
-    return (struct hd__thread_look){flags, v->no_preempt, v->priority};
+    return (struct hd__thread_look){v->id, flags, v->no_preempt, v->priority};
 }
 
 static bool cpusets_meet(const hd_cpuset *a, const hd_cpuset *b) {

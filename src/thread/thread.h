@@ -136,6 +136,7 @@ static inline void hd__thread_init(hd_thread *t, uint32_t flags, uint8_t stack_c
 /* What another thread may know of one that runs, or ran a moment ago: the descriptor may be given
  * to another meanwhile, so all of it is a hint. ThreadSanitizer is not told of these looks. */
 struct hd__thread_look {
+    uint64_t id;
     uint32_t flags;
     uint16_t no_preempt;
     uint8_t priority;
