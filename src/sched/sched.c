@@ -5,7 +5,10 @@
 #include "sched/monitor.h"
 #include "sched/preempt.h"
 
-enum { LIFO_TURN_NS = 1000 * 1000 };
+enum {
+    LIFO_TURN_NS = 1000 * 1000,
+    EXPIRE_MAX = 1024, /* timers at a time: nobody is preempted meanwhile */
+};
 
 struct hd__runtime hd__rt;
 
@@ -203,7 +206,7 @@ void hd__sched_yield(void) {
 unsigned hd__sched_expire(struct hd__worker *by, struct hd__timers *h, uint64_t now_ns,
                           bool urgent) {
     unsigned n = 0;
-    while (hd__timers_earliest(h) <= now_ns) {
+    while (hd__timers_earliest(h) <= now_ns && (n < EXPIRE_MAX || !by)) {
         hd__spin_lock(&h->lock);
         struct hd__timer *timer = hd__timers_take_expired(h, now_ns);
         hd_thread *t = NULL;
