@@ -22,12 +22,14 @@
 
 #include <heddle/base.h>
 
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-
-struct addrinfo; /* of <netdb.h>, which hides it from strict ISO C */
+/* The system's headers are not included, so that a program may have a function named send() of its
+ * own. What the calls take is what those headers call socklen_t (unsigned int), nfds_t (unsigned
+ * long) and: */
+struct addrinfo; /* <netdb.h> */
+struct iovec;    /* <sys/uio.h> */
+struct msghdr;   /* <sys/socket.h> */
+struct pollfd;   /* <poll.h> */
+struct sockaddr; /* <sys/socket.h> */
 
 HD_BEGIN_DECLS
 
@@ -83,19 +85,19 @@ HD_API ssize_t hd_sendmsg_until(int fd, const struct msghdr *msg, int flags,
                                 uint64_t deadline_ns);
 
 /* The new descriptor, or -errno. As accept4(): flags are SOCK_NONBLOCK and SOCK_CLOEXEC. */
-HD_API int hd_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+HD_API int hd_accept(int fd, struct sockaddr *addr, unsigned *len, int flags);
 /* As hd_accept(), giving up at deadline_ns. */
-HD_API int hd_accept_until(int fd, struct sockaddr *addr, socklen_t *len, int flags,
+HD_API int hd_accept_until(int fd, struct sockaddr *addr, unsigned *len, int flags,
                            uint64_t deadline_ns);
 /* 0 once connected. After -ETIMEDOUT and -EINTR close the socket, as after connect(). */
-HD_API int hd_connect(int fd, const struct sockaddr *addr, socklen_t len);
+HD_API int hd_connect(int fd, const struct sockaddr *addr, unsigned len);
 /* As hd_connect(), giving up at deadline_ns. */
-HD_API int hd_connect_until(int fd, const struct sockaddr *addr, socklen_t len,
+HD_API int hd_connect_until(int fd, const struct sockaddr *addr, unsigned len,
                             uint64_t deadline_ns);
 
 /* As poll(), but the deadline is absolute: HD_FOREVER waits, 0 only looks. How many descriptors are
  * ready; 0 at the deadline. */
-HD_API int hd_poll(struct pollfd *fds, nfds_t count, uint64_t deadline_ns);
+HD_API int hd_poll(struct pollfd *fds, unsigned long count, uint64_t deadline_ns);
 
 /* As openat(): the new descriptor or -errno. Regular files may take a disk's time, which this and
  * the other calls park for as well. */

@@ -48,6 +48,8 @@
 
 #include "base/base.h"
 #include "base/spin.h"
+#include "os/epoll.h"
+#include "os/iocall.h"
 #include "os/uring.h"
 #include "sched/poller.h"
 #include "sched/wait.h"

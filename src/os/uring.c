@@ -39,14 +39,13 @@ static const unsigned needed_features = IORING_FEAT_FAST_POLL | IORING_FEAT_NODR
 static bool has_all(struct io_uring *ring) {
     /* Not io_uring_get_probe(), which takes memory from the C library; see os/mem.h. */
     enum { OPS = 64 };
-    struct {
-        struct io_uring_probe head;
-        struct io_uring_probe_op ops[OPS];
-    } probe;
-    memset(&probe, 0, sizeof probe);
-    bool all = io_uring_register_probe(ring, &probe.head, OPS) == 0;
+    _Alignas(struct io_uring_probe) unsigned char
+        memory[sizeof(struct io_uring_probe) + OPS * sizeof(struct io_uring_probe_op)];
+    struct io_uring_probe *probe = (struct io_uring_probe *)memory;
+    memset(memory, 0, sizeof memory);
+    bool all = io_uring_register_probe(ring, probe, OPS) == 0;
     for (size_t i = 0; all && i < HD__COUNTOF(opcodes); i++) {
-        all = io_uring_opcode_supported(&probe.head, opcodes[i]);
+        all = io_uring_opcode_supported(probe, opcodes[i]);
     }
     return all;
 }

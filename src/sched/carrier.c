@@ -15,6 +15,7 @@
 #include "sched/preempt.h"
 
 enum { SPARE_IDLE_NS = 1000 * 1000 * 1000, SPARE_LOOKS = 16 };
+static const uint64_t PATIENCE_NS = 2000000000; /* of a runtime that stops */
 
 struct hd__carriers hd__carriers;
 __thread struct hd__self hd__self __attribute__((tls_model("initial-exec")));
@@ -383,11 +384,34 @@ void hd__carriers_want(unsigned target) {
         hd__os_futex_wake(&hd__carriers.asked, 1);
 }
 
+/* The runtime has been stopping for a while: who keeps it? */
+static void tell_who_is_left(void) {
+    hd__spin_lock(&hd__carriers.lock);
+    for (struct hd__carrier *c = hd__carriers.all; c; c = c->all) {
+        struct hd__self *self = atomic_load_explicit(&c->self, memory_order_acquire);
+        struct hd__worker *w =
+            self ? atomic_load_explicit(&self->entry, memory_order_acquire) : NULL;
+        hd_thread *t = w == HD__WORKERLESS ? atomic_load_explicit(&c->held, memory_order_acquire)
+                       : w ? atomic_load_explicit(&w->current, memory_order_relaxed) : NULL;
+        if (!t) continue;
+        hd__print_fd2("heddle: the runtime is to stop, and waits for detached thread %llu '%s' to "
+                      "call the library or to end: it computes or blocks\n",
+                      (unsigned long long)hd__thread_look(t).id, hd_thread_name(t));
+    }
+    hd__spin_unlock(&hd__carriers.lock);
+}
+
 static void maker_main(void *arg) {
+    uint64_t tell_ns = HD_FOREVER;
     (void)arg;
     atomic_fetch_add_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
     while (!atomic_load_explicit(&hd__carriers.maker_ends, memory_order_acquire)) {
-        hd__os_futex_wait(&hd__carriers.asked, 0, HD_FOREVER);
+        if (tell_ns == HD_FOREVER && atomic_load_explicit(&hd__rt.stopping, memory_order_acquire))
+            tell_ns = hd__os_now_ns() + PATIENCE_NS;
+        if (hd__os_futex_wait(&hd__carriers.asked, 0, tell_ns) == -ETIMEDOUT) {
+            tell_who_is_left();
+            tell_ns = HD_FOREVER - 1;
+        }
         if (atomic_exchange_explicit(&hd__carriers.asked, 0, memory_order_acquire) == 0) continue;
         unsigned target = atomic_load_explicit(&hd__carriers.target, memory_order_relaxed);
         int err = 0;

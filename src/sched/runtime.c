@@ -103,6 +103,7 @@ static void stop_workers(void) {
     atomic_store_explicit(&hd__rt.stopping, true, memory_order_seq_cst);
     hd__idle_wake_all();
     hd__monitor_stop();
+    hd__carriers_want(0);   /* the maker looks, and tells who keeps it up for long */
     hd__carriers_release(); /* hd_run()'s own kernel thread may be one of those that wait */
 }
 
