@@ -104,7 +104,10 @@ static inline struct hd__io_ring *ring_of(struct hd__worker *w) {
 
 /* push_lock held. */
 static void submit(struct hd__io_ring *r) {
-    if (hd__os_uring_submit(r->os) != 0) hd__store_relaxed(&stuck, true);
+    if (HD__UNLIKELY(hd__os_uring_submit(r->os) != 0)) {
+        hd__store_relaxed(&stuck, true);
+        hd__poller.kick(); /* who sleeps in the poller does so without knowing of it */
+    }
     hd__store_release(&r->pushed, hd__os_uring_pushed(r->os));
 }
 

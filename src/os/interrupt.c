@@ -126,7 +126,10 @@ int hd__os_interrupt_install(int sig, void (*fn)(const struct hd__os_interrupted
                                 .sa_flags = SA_SIGINFO | SA_RESTART };
     struct sigaction now;
     sigemptyset(&action.sa_mask);
-    if (sig < 1 || HD__FAULT("sigaction") || sigaction(sig, NULL, &now) != 0) {
+    if (HD__FAULT("sigaction")) {
+        return -EAGAIN;
+    }
+    if (sig < 1 || sigaction(sig, NULL, &now) != 0) {
         return -EINVAL;
     }
     /* A handler that was installed over ours, and chains to it, keeps ours in use. */
