@@ -192,6 +192,7 @@ static void switch_carrier(struct hd__worker *w, struct hd__self *self, hd_threa
         hd__sched_ready_front(w, t);
     else
         hd__sched_ready_back(w, t);
+    hd__idle_wake_if_needed(); /* the monitor may have looked while neither of the two was queued */
     hd__carrier_lose_worker(c);
     hd__carrier_grant_here(to, w, next, since_ns);
     hd__monitor_cover(hd__idle_earliest_deadline()); /* it may have been an alarm that came */

@@ -358,7 +358,8 @@ struct hd__worker *hd__sched_loop(struct hd__carrier *c, struct hd__worker *w, h
         if (HD__UNLIKELY(w->handoff_to != NULL)) {
             /* What the one that left has armed, or made runnable. */
             cover_timers(w);
-            if (hd__runq_count(&w->runq) != 0) hd__idle_wake_if_needed();
+            if (hd__runq_count(&w->runq) != 0 || hd__fifo_count(&w->light) != 0)
+                hd__idle_wake_if_needed();
             hand_off(c, w);
             return NULL;
         }
