@@ -3,10 +3,12 @@
 
 #include <errno.h>
 
+#include "os/symbol.h"
+
 #define STRINGIFY(x) #x
 #define VERSION(a, b, c) STRINGIFY(a) "." STRINGIFY(b) "." STRINGIFY(c)
 
-/* Own words, since the C library's say nothing of what went wrong here, and need a buffer. */
+/* Own words for what this library means by an error; the C library's for all others. */
 const char *hd_strerror(int err) {
     switch (err < 0 ? 0u - (unsigned)err : (unsigned)err) {
     case 0: return "success";
@@ -17,10 +19,10 @@ const char *hd_strerror(int err) {
     case EDEADLK: return "would wait for itself";
     case EINTR: return "interrupted by hd_interrupt()";
     case ETIMEDOUT: return "the deadline passed";
-    case EPIPE: return "the channel is closed";
+    case EPIPE: return "the channel is closed, or nobody reads at the other end";
     case EPERM: return "not permitted";
     case ENOSYS: return "the kernel does not offer this";
-    default: return "unknown error";
+    default: return hd__os_error_text(err < 0 ? -err : err);
     }
 }
 

@@ -107,6 +107,7 @@ static struct hd__uring_op ring_op(const struct hd__io_call *c) {
         break;
     case HD__IO_OPENAT:
         op.len = (uint32_t)c->count;
+        op.async = true; /* tried at once, the kernel opens a FIFO as if it were told not to wait */
         break;
     case HD__IO_CLOSE:
         op.async = true; /* it comes here if it may take time */
@@ -268,6 +269,9 @@ static HD__COLD ssize_t receive_all(struct hd__worker *w, const struct hd__io_ca
 
 ssize_t hd__io_do(struct hd__worker *w, const struct hd__io_call *c) {
     HD__IO_COUNT(w, submitted);
+    if (HD__UNLIKELY(c->kind == HD__IO_OPENAT && !c->buf)) return -EFAULT;
+    if (HD__UNLIKELY(c->kind == HD__IO_ACCEPT && (c->flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))))
+        return -EINVAL;
     if (HD__UNLIKELY(never_waits(c))) return hd__io_plain(c);
     bool receives = c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG;
     if (HD__UNLIKELY(receives && (c->flags & MSG_WAITALL))) return receive_all(w, c);

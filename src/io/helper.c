@@ -279,7 +279,7 @@ void hd__io_help_finish(void) {
         bool more = pool.helpers > 0 || pool.ended;
         hd__spin_unlock(&pool.lock);
         if (!more) break;
-        hd__os_yield();
+        hd__os_sleep_until(hd__os_now_ns() + 200 * 1000);
     }
     pool.closing = false;
 }

@@ -79,6 +79,9 @@ static void repeat_call(ucontext_t *uc) {
         SYS_epoll_pwait,  SYS_nanosleep, SYS_clock_nanosleep, SYS_pause, SYS_rt_sigtimedwait,
         SYS_rt_sigsuspend, SYS_semop,  SYS_semtimedop, SYS_msgrcv,  SYS_msgsnd,
         SYS_futex,        SYS_io_getevents, SYS_recvmmsg,
+        /* On sockets with a time limit of their own (SO_RCVTIMEO). */
+        SYS_read,         SYS_readv,   SYS_recvfrom, SYS_recvmsg,   SYS_accept,  SYS_accept4,
+        SYS_write,        SYS_writev,  SYS_sendto,   SYS_sendmsg,
     };
     enum { CALL_BYTES = 7 };
     greg_t *regs = uc->uc_mcontext.gregs;

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <string.h>
 
 bool hd__os_symbol_find(const void *address, struct hd__os_symbol *out) {
     Dl_info info;
@@ -58,4 +59,9 @@ bool hd__os_code_segment(const void *address, uintptr_t *low, uintptr_t *end) {
 bool hd__os_program_code(uintptr_t *low, uintptr_t *end) {
     struct segment s = {0, 0, 0};
     return find(&s, low, end);
+}
+
+const char *hd__os_error_text(int err) {
+    const char *text = strerrordesc_np(err);
+    return text ? text : "unknown error";
 }

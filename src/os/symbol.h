@@ -22,4 +22,7 @@ bool hd__os_symbol_find(const void *address, struct hd__os_symbol *out);
 bool hd__os_code_segment(const void *address, uintptr_t *low, uintptr_t *end);
 bool hd__os_program_code(uintptr_t *low, uintptr_t *end);
 
+/* The C library's description of an error, never freed and not translated. */
+const char *hd__os_error_text(int err);
+
 #endif

@@ -158,8 +158,10 @@ bool hd__carrier_retake(struct hd__worker *w) {
     hd__os_membarrier();
     if (atomic_load_explicit(&self->inside, memory_order_seq_cst)) {
         expected = HD__WORKERLESS;
-        /* This fails against enter(), which has taken it as taken and waits in come_back(). */
+        /* This fails against enter(), which has taken it as taken and waits in come_back(); and
+         * against a hand-over by the carrier itself, and then w is another's by now. */
         if (atomic_compare_exchange_strong(&self->entry, &expected, w)) return false;
+        if (expected != HD__NOTICED) return false;
     }
     /* From here on w is ours: its thread is outside, or waits for what comes next. */
     hd_thread *t = atomic_load_explicit(&w->current, memory_order_relaxed);
@@ -214,7 +216,7 @@ HD__NOINLINE struct hd__worker *hd__sched_enter_slow(struct hd__worker *w) {
     hd__preempt_check_fork();
     if (!w) return NULL;
     struct hd__self *self = hd__self_get();
-    if (!atomic_compare_exchange_strong(&self->entry, &w, NULL)) return w; /* given back */
+    if (!atomic_compare_exchange_strong(&self->entry, &w, HD__NOTICED)) return w; /* given back */
     atomic_store_explicit(&self->worker, NULL, memory_order_relaxed);
     int saved = hd__os_errno_get();
     hd_thread *t = held_by(self->carrier);
@@ -233,7 +235,7 @@ void hd__carrier_run_free(struct hd__carrier *c, hd_thread *t) {
 void hd__carrier_queue_up(struct hd__carrier *c) {
     struct hd__worker *none = HD__WORKERLESS;
     if (atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst)) return;
-    if (!atomic_compare_exchange_strong(&c->self->entry, &none, NULL)) return;
+    if (!atomic_compare_exchange_strong(&c->self->entry, &none, HD__NOTICED)) return;
     atomic_store_explicit(&c->self->worker, NULL, memory_order_relaxed);
     hd_thread *t = held_by(c);
     if (!come_back(c, t)) hd__carrier_run_free(c, t);
@@ -247,7 +249,7 @@ static struct hd__os_exit_hook carrier_exit;
 static void carrier_ended(void *arg) {
     const struct hd__carrier *c = arg;
     struct hd__worker *w = atomic_load_explicit(&c->self->entry, memory_order_relaxed);
-    hd_thread *t = w == HD__WORKERLESS ? c->held : w ? w->current : NULL;
+    hd_thread *t = w == HD__WORKERLESS || w == HD__NOTICED ? c->held : w ? w->current : NULL;
     hd__fatal("pthread_exit: called from thread %llu '%s', which is not a kernel thread; return "
               "from its function instead", t ? (unsigned long long)t->id : 0,
               t ? hd_thread_name(t) : "");
@@ -391,8 +393,9 @@ static void tell_who_is_left(void) {
         struct hd__self *self = atomic_load_explicit(&c->self, memory_order_acquire);
         struct hd__worker *w =
             self ? atomic_load_explicit(&self->entry, memory_order_acquire) : NULL;
-        hd_thread *t = w == HD__WORKERLESS ? atomic_load_explicit(&c->held, memory_order_acquire)
-                       : w ? atomic_load_explicit(&w->current, memory_order_relaxed) : NULL;
+        bool held = w == HD__WORKERLESS || w == HD__NOTICED;
+        hd_thread *t = held ? atomic_load_explicit(&c->held, memory_order_acquire)
+                       : w  ? atomic_load_explicit(&w->current, memory_order_relaxed) : NULL;
         if (!t) continue;
         hd__print_fd2("heddle: the runtime is to stop, and waits for detached thread %llu '%s' to "
                       "call the library or to end: it computes or blocks\n",

@@ -159,6 +159,10 @@ static void look_at_blocking(struct hd__worker *w, struct look *l) {
     }
 }
 
+static hd_thread *current(struct hd__worker *w) {
+    return atomic_load_explicit(&w->current, memory_order_relaxed);
+}
+
 static bool signalled(struct hd__worker *w) {
     struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
     return atomic_load_explicit(&c->signalled, memory_order_relaxed);
@@ -193,9 +197,10 @@ static void look_at(struct hd__worker *w, struct look *l) {
                               memory_order_relaxed);
     if (l->now_ns >= w->retry_ns || w->tries == 0) {
         bool on_its_way = w->tries != 0 && signalled(w); /* the kernel does not run it, perhaps */
-        bool soon = ++w->tries < FEW_TRIES && !on_its_way;
+        /* In the runtime it is not for long, if perhaps often. */
+        bool soon = !on_its_way && (++w->tries < FEW_TRIES || may_stop(current(w)));
         w->retry_ns = l->now_ns + (soon ? RETRY_NS : RETRY_LATER_NS);
-        if (!on_its_way || w->tries % FEW_TRIES == 0) enforce(w, l);
+        if (!on_its_way || ++w->tries % FEW_TRIES == 0) enforce(w, l);
     }
     no_later(l, w->retry_ns);
 }

@@ -46,6 +46,9 @@ _Static_assert(offsetof(struct hd__self, inside) == 8 && offsetof(struct hd__sel
 
 /* hd__self.entry of a carrier whose worker was taken away. */
 #define HD__WORKERLESS ((struct hd__worker *)1)
+/* The same, and the carrier has noticed: it waits for another one. Told apart from NULL, which a
+ * carrier writes that gave its worker away by itself while the monitor was about to take it. */
+#define HD__NOTICED ((struct hd__worker *)2)
 
 extern __thread struct hd__self hd__self;
 
