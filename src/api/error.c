@@ -10,7 +10,8 @@
 
 /* Own words for what this library means by an error; the C library's for all others. */
 const char *hd_strerror(int err) {
-    switch (err < 0 ? 0u - (unsigned)err : (unsigned)err) {
+    unsigned number = err < 0 ? 0u - (unsigned)err : (unsigned)err;
+    switch (number) {
     case 0: return "success";
     case EINVAL: return "an argument or option is out of range";
     case ENOMEM: return "out of memory or address space";
@@ -22,7 +23,7 @@ const char *hd_strerror(int err) {
     case EPIPE: return "the channel is closed, or nobody reads at the other end";
     case EPERM: return "not permitted";
     case ENOSYS: return "the kernel does not offer this";
-    default: return hd__os_error_text(err < 0 ? -err : err);
+    default: return hd__os_error_text(number < 4096 ? (int)number : -1);
     }
 }
 

@@ -69,6 +69,8 @@ static int run(const char *command) {
 static void skip_without_gdb(void) {
     if (test_under_qemu() || test_under_valgrind())
         SKIP("gdb would see the emulator");
+    if (TEST_ASAN || TEST_TSAN)
+        SKIP("the tool's leak check and its slowness do not go with gdb");
     if (run("gdb --version 2>&1") != 0)
         SKIP("there is no gdb");
 }

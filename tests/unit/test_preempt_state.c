@@ -436,6 +436,8 @@ static void *raise_often(void *arg) {
 }
 
 PREEMPT_TEST(in_a_signal_handler, 1) {
+    if (TEST_TSAN)
+        SKIP("ThreadSanitizer delivers no signals while a handler runs");
     struct ticker ticker = {.thread = NULL};
     hd_thread *t[2];
     handler_ticker = &ticker;
