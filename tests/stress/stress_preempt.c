@@ -320,7 +320,8 @@ static int run_plan(void *arg) {
     tell("threads blocked in the kernel", m.blocked_in_syscall);
     tell("carriers at most", m.carriers_most);
     CHECK_LE(m.carriers_most, m.carriers_limit);
-    CHECK_GT(m.preempted_carrier + m.preempted_light, 0);
+    if (!TEST_TSAN) /* which delivers signals late */
+        CHECK_GT(m.preempted_carrier + m.preempted_light, 0);
     CHECK_EQ(all.a, all.b);
     CHECK_EQ(all.c, all.d);
     fclose(all.null);

@@ -328,6 +328,8 @@ static int processes(void *arg) {
 }
 
 TEST_WITHIN(programs_are_started, 120) {
+    if (TEST_TSAN)
+        SKIP("fork() takes ThreadSanitizer's own locks, which a preempted thread may hold");
     CHECK_OK(hd_run(QUICK(.workers = 1), processes, NULL));
     CHECK_OK(hd_run(QUICK(.workers = 2), processes, NULL));
 }
