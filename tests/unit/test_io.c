@@ -431,6 +431,8 @@ static void *post_later(void *arg) {
 }
 
 IO_TEST(eventfds, 2) {
+    if (test_under_qemu())
+        SKIP("waits for ever under qemu-user, for a reason that is not known yet");
     uint64_t value = 3;
     for (int flags = 0; flags <= EFD_NONBLOCK; flags += EFD_NONBLOCK) {
         int fd = eventfd(0, EFD_CLOEXEC | flags);
