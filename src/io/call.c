@@ -267,7 +267,7 @@ static HD__COLD ssize_t receive_all(struct hd__worker *w, const struct hd__io_ca
     return c->flags & MSG_PEEK ? got : receive_rest(c, got);
 }
 
-ssize_t hd__io_do(struct hd__worker *w, const struct hd__io_call *c) {
+static ssize_t do_call(struct hd__worker *w, const struct hd__io_call *c) {
     HD__IO_COUNT(w, submitted);
     if (HD__UNLIKELY(c->kind == HD__IO_OPENAT && !c->buf)) return -EFAULT;
     if (HD__UNLIKELY(c->kind == HD__IO_ACCEPT && (c->flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))))
@@ -276,4 +276,12 @@ ssize_t hd__io_do(struct hd__worker *w, const struct hd__io_call *c) {
     bool receives = c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG;
     if (HD__UNLIKELY(receives && (c->flags & MSG_WAITALL))) return receive_all(w, c);
     return do_once(w, c);
+}
+
+ssize_t hd__io_make(struct hd__io_call c) {
+    struct hd__worker *w = hd__sched_enter();
+    ssize_t r = do_call(w, &c);
+    hd__sched_leave();
+    hd__sched_hostile_point();
+    return r;
 }

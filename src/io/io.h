@@ -128,8 +128,8 @@ struct hd__io_call {
     const void *site;       /* who called us */
 };
 
-/* Does it: the result or -errno. `w` is what hd__sched_enter() returned. */
-ssize_t hd__io_do(struct hd__worker *w, const struct hd__io_call *c);
+/* A public call: enters, does it, leaves. The result or -errno. */
+ssize_t hd__io_make(struct hd__io_call c);
 
 /* A socket that has just been connected: what is sent to it may be there already. */
 void hd__io_hint_new_socket(int fd);

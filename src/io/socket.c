@@ -9,109 +9,101 @@
 
 #define SITE __builtin_return_address(0)
 
-static ssize_t run(struct hd__io_call c) {
-    struct hd__worker *w = hd__sched_enter();
-    ssize_t r = hd__io_do(w, &c);
-    hd__sched_leave();
-    hd__sched_hostile_point();
-    return r;
-}
-
 ssize_t hd_recv_until(int fd, void *buf, size_t n, int flags, uint64_t deadline_ns) {
-    return run((struct hd__io_call){.kind = HD__IO_RECV,
-                                    .fd = fd,
-                                    .buf = buf,
-                                    .n = n,
-                                    .flags = flags,
-                                    .deadline_ns = deadline_ns,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_RECV,
+                                            .fd = fd,
+                                            .buf = buf,
+                                            .n = n,
+                                            .flags = flags,
+                                            .deadline_ns = deadline_ns,
+                                            .site = SITE});
 }
 
 ssize_t hd_recv(int fd, void *buf, size_t n, int flags) {
-    return run((struct hd__io_call){.kind = HD__IO_RECV,
-                                    .fd = fd,
-                                    .buf = buf,
-                                    .n = n,
-                                    .flags = flags,
-                                    .deadline_ns = HD_FOREVER,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_RECV,
+                                            .fd = fd,
+                                            .buf = buf,
+                                            .n = n,
+                                            .flags = flags,
+                                            .deadline_ns = HD_FOREVER,
+                                            .site = SITE});
 }
 
 ssize_t hd_send_until(int fd, const void *buf, size_t n, int flags, uint64_t deadline_ns) {
-    return run((struct hd__io_call){.kind = HD__IO_SEND,
-                                    .fd = fd,
-                                    .buf = (void *)(uintptr_t)buf,
-                                    .n = n,
-                                    .flags = flags,
-                                    .deadline_ns = deadline_ns,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_SEND,
+                                            .fd = fd,
+                                            .buf = (void *)(uintptr_t)buf,
+                                            .n = n,
+                                            .flags = flags,
+                                            .deadline_ns = deadline_ns,
+                                            .site = SITE});
 }
 
 ssize_t hd_send(int fd, const void *buf, size_t n, int flags) {
-    return run((struct hd__io_call){.kind = HD__IO_SEND,
-                                    .fd = fd,
-                                    .buf = (void *)(uintptr_t)buf,
-                                    .n = n,
-                                    .flags = flags,
-                                    .deadline_ns = HD_FOREVER,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_SEND,
+                                            .fd = fd,
+                                            .buf = (void *)(uintptr_t)buf,
+                                            .n = n,
+                                            .flags = flags,
+                                            .deadline_ns = HD_FOREVER,
+                                            .site = SITE});
 }
 
 ssize_t hd_recvmsg_until(int fd, struct msghdr *msg, int flags, uint64_t deadline_ns) {
-    return run((struct hd__io_call){.kind = HD__IO_RECVMSG,
-                                    .fd = fd,
-                                    .buf = msg,
-                                    .flags = flags,
-                                    .deadline_ns = deadline_ns,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_RECVMSG,
+                                            .fd = fd,
+                                            .buf = msg,
+                                            .flags = flags,
+                                            .deadline_ns = deadline_ns,
+                                            .site = SITE});
 }
 
 ssize_t hd_recvmsg(int fd, struct msghdr *msg, int flags) {
-    return run((struct hd__io_call){.kind = HD__IO_RECVMSG,
-                                    .fd = fd,
-                                    .buf = msg,
-                                    .flags = flags,
-                                    .deadline_ns = HD_FOREVER,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_RECVMSG,
+                                            .fd = fd,
+                                            .buf = msg,
+                                            .flags = flags,
+                                            .deadline_ns = HD_FOREVER,
+                                            .site = SITE});
 }
 
 ssize_t hd_sendmsg_until(int fd, const struct msghdr *msg, int flags, uint64_t deadline_ns) {
-    return run((struct hd__io_call){.kind = HD__IO_SENDMSG,
-                                    .fd = fd,
-                                    .buf = (void *)(uintptr_t)msg,
-                                    .flags = flags,
-                                    .deadline_ns = deadline_ns,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_SENDMSG,
+                                            .fd = fd,
+                                            .buf = (void *)(uintptr_t)msg,
+                                            .flags = flags,
+                                            .deadline_ns = deadline_ns,
+                                            .site = SITE});
 }
 
 ssize_t hd_sendmsg(int fd, const struct msghdr *msg, int flags) {
-    return run((struct hd__io_call){.kind = HD__IO_SENDMSG,
-                                    .fd = fd,
-                                    .buf = (void *)(uintptr_t)msg,
-                                    .flags = flags,
-                                    .deadline_ns = HD_FOREVER,
-                                    .site = SITE});
+    return hd__io_make((struct hd__io_call){.kind = HD__IO_SENDMSG,
+                                            .fd = fd,
+                                            .buf = (void *)(uintptr_t)msg,
+                                            .flags = flags,
+                                            .deadline_ns = HD_FOREVER,
+                                            .site = SITE});
 }
 
 int hd_accept_until(int fd, struct sockaddr *addr, socklen_t *len, int flags,
                     uint64_t deadline_ns) {
-    return (int)run((struct hd__io_call){.kind = HD__IO_ACCEPT,
-                                         .fd = fd,
-                                         .buf = addr,
-                                         .addr_len = len,
-                                         .flags = flags,
-                                         .deadline_ns = deadline_ns,
-                                         .site = SITE});
+    return (int)hd__io_make((struct hd__io_call){.kind = HD__IO_ACCEPT,
+                                                 .fd = fd,
+                                                 .buf = addr,
+                                                 .addr_len = len,
+                                                 .flags = flags,
+                                                 .deadline_ns = deadline_ns,
+                                                 .site = SITE});
 }
 
 int hd_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags) {
-    return (int)run((struct hd__io_call){.kind = HD__IO_ACCEPT,
-                                         .fd = fd,
-                                         .buf = addr,
-                                         .addr_len = len,
-                                         .flags = flags,
-                                         .deadline_ns = HD_FOREVER,
-                                         .site = SITE});
+    return (int)hd__io_make((struct hd__io_call){.kind = HD__IO_ACCEPT,
+                                                 .fd = fd,
+                                                 .buf = addr,
+                                                 .addr_len = len,
+                                                 .flags = flags,
+                                                 .deadline_ns = HD_FOREVER,
+                                                 .site = SITE});
 }
 
 /* ---- Connecting ---- */

@@ -7,11 +7,12 @@
  *   sockets                 MSG_DONTWAIT; read() and write() are then recv() and send()
  *   pipes, eventfds, ...    RWF_NOWAIT, where the kernel knows it for the kind of file
  *   the others, accept()    the descriptor is in non-blocking mode already, or poll() is asked
- *                           first. Somebody else can be faster between poll() and the call; those
- *                           of this process are kept out by a lock, so that only another process
- *                           that reads the same terminal or accepts from the same socket can make
- *                           the call wait. Such a carrier loses its worker to another one, as in
- *                           any system call that takes long.
+ *                           first: what the call would refuse at once is then refused when it
+ *                           is ready. Somebody else can be faster between poll() and the call;
+ *                           threads of this process are kept out by a lock, so that only another
+ *                           process that reads the same terminal or accepts from the same socket
+ *                           can make the call wait. It then keeps its worker, since it is made
+ *                           inside the gate (sched/self.h).
  *   files                   cannot: HD__IO_WAITS */
 #include "base/atomic.h"
 #include "io/io.h"

@@ -60,7 +60,6 @@ struct hd__carrier *hd__carrier_take_spare(void) {
     if (c) {
         *link = c->next;
         hd__carriers.spare_count--;
-        c->spare = false;
     }
     hd__spin_unlock(&hd__carriers.lock);
     return c;
@@ -71,7 +70,6 @@ void hd__carrier_put_spare(struct hd__carrier *c) {
     c->next = hd__carriers.spares;
     hd__carriers.spares = c;
     hd__carriers.spare_count++;
-    c->spare = true;
     c->spare_since_ns = hd__os_now_ns();
     hd__spin_unlock(&hd__carriers.lock);
 }
@@ -342,8 +340,8 @@ static int add_spare(void) {
     return 0;
 }
 
-/* Takes those spares off the list, all but `keep`, that had nothing to do for SPARE_IDLE_NS, and
- * have no I/O in flight, which would end with them. */
+/* Takes those spares off the list, all but `keep`, that had nothing to do for SPARE_IDLE_NS. What
+ * the kernel still does for such a kernel thread in a ring it cancels, and that is begun again. */
 static struct hd__carrier *take_idle(unsigned keep) {
     struct hd__carrier *ended = NULL;
     uint64_t now_ns = hd__os_now_ns();
@@ -351,8 +349,7 @@ static struct hd__carrier *take_idle(unsigned keep) {
     struct hd__carrier **link = &hd__carriers.spares;
     for (unsigned kept = 0; *link;) {
         struct hd__carrier *c = *link;
-        if (kept < keep || c->caller || now_ns - c->spare_since_ns < SPARE_IDLE_NS ||
-            atomic_load_explicit(&c->io_in_flight, memory_order_acquire) != 0) {
+        if (kept < keep || c->caller || now_ns - c->spare_since_ns < SPARE_IDLE_NS) {
             kept++;
             link = &c->next;
             continue;

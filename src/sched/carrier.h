@@ -67,12 +67,10 @@ struct hd__carrier {
     struct hd__os_alarm alarm;  /* the monitor's */
     uint64_t alarm_ns;          /* when it was set for */
     bool caller;                /* hd_run()'s caller: not ours to end */
-    bool spare;                 /* on the list */
     bool signal_was_blocked;    /* the preempting one, before it became a carrier */
     uint64_t mask;              /* the signals that it blocks */
     _Atomic bool gone;          /* it has ended, or is about to; join it */
     uint64_t spare_since_ns;
-    _Atomic int64_t io_in_flight; /* operations that its kernel thread handed to the kernel */
     struct hd__os_kthread kthread;
 
     HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t granted; /* enum hd__grant */
