@@ -9,7 +9,8 @@ MAKEFLAGS += --no-print-directory
 export BUILD
 
 .DEFAULT_GOAL := all
-.PHONY: all lab check tsan asan hostile stress bench install uninstall peers clean help
+.PHONY: all lab check tsan asan hostile stress model bench bench-lab install uninstall peers
+.PHONY: clean help
 
 all: ## build the library, the command and its programs (release, into build/release)
 	@tools/install-deps build lab
@@ -36,8 +37,15 @@ stress: ## the stress tests, twenty times as long as in `make check`
 	@tools/install-deps check
 	@HEDDLE_TEST_SCALE=$${HEDDLE_TEST_SCALE:-20} tests/run --suite stress
 
+model: ## the model checker's programs, with longer ones than in `make check`
+	@tools/install-deps check
+	@HEDDLE_MODEL_LONG=1 tests/run --variant release --suite model
+
 bench: all ## the bars of this project, as ratios to what runs beside them
 	@bench/bars $(BENCHFLAGS) $(BUILD)/release
+
+bench-lab: all ## the bars of the lab: false alarms, planted differences, times
+	@bench/lab-bars $(BENCHFLAGS) $(BUILD)/release
 
 install: ## install into PREFIX (/usr/local): make install PREFIX=DIR
 	@tools/install-deps build lab
@@ -53,7 +61,7 @@ install: ## install into PREFIX (/usr/local): make install PREFIX=DIR
 uninstall: ## remove what `make install` put there
 	@ninja --quiet -C $(BUILD)/release uninstall >/dev/null
 
-peers: ## install the peers that the lab can measure too: Boost.Fiber, oneTBB, Go
+peers: ## install what can be measured too: Boost.Fiber, oneTBB, Go, allocators, liburcu, libck
 	@tools/install-deps peers
 	@[ ! -d $(BUILD)/release ] || meson setup --reconfigure $(BUILD)/release >/dev/null
 

@@ -111,11 +111,50 @@ double bench_kernel_switches(void) {
     return (double)(r.ru_nvcsw + r.ru_nivcsw);
 }
 
-double bench_cpu_s(void) {
+struct bench_cpu_time bench_cpu_time(void) {
     struct rusage r;
     getrusage(RUSAGE_SELF, &r);
-    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+    struct bench_cpu_time t = {(double)r.ru_utime.tv_sec + (double)r.ru_utime.tv_usec / 1e6,
+                               (double)r.ru_stime.tv_sec + (double)r.ru_stime.tv_usec / 1e6};
+    return t;
+}
+
+double bench_cpu_s(void) {
+    struct bench_cpu_time t = bench_cpu_time();
+    return t.user_s + t.system_s;
+}
+
+/* ---- windows ---- */
+
+static uint64_t cpu_now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void bench_span_begin(struct bench_span *s) {
+    s->cpu_ns = cpu_now_ns();
+    s->begin_ns = bench_now_ns();
+}
+
+void bench_span_end(struct bench_span *s) {
+    s->end_ns = bench_now_ns();
+    s->cpu_ns = cpu_now_ns() - s->cpu_ns;
+}
+
+void bench_window_add(struct bench_window *w, const struct bench_span *s) {
+    uint64_t ns = s->end_ns - s->begin_ns;
+    bool first = w->sum_ns == 0;
+    w->sum_ns += ns;
+    w->shortest_ns = first || ns < w->shortest_ns ? ns : w->shortest_ns;
+    w->last_begin_ns = s->begin_ns > w->last_begin_ns ? s->begin_ns : w->last_begin_ns;
+    w->first_end_ns = first || s->end_ns < w->first_end_ns ? s->end_ns : w->first_end_ns;
+    w->disturbed = w->disturbed || ns > s->cpu_ns + s->cpu_ns / 16;
+}
+
+bool bench_window_good(const struct bench_window *w) {
+    return !w->disturbed && w->first_end_ns > w->last_begin_ns &&
+           (w->first_end_ns - w->last_begin_ns) * 5 >= w->shortest_ns * 4;
 }
 
 /* ---- CPUs ---- */

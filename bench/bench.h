@@ -77,6 +77,11 @@ struct bench_memory {
 struct bench_memory bench_memory_now(void);
 /* CPU time of this process, all its kernel threads, in seconds. */
 double bench_cpu_s(void);
+struct bench_cpu_time {
+    double user_s, system_s;
+};
+/* The same, apart by who spent it. */
+struct bench_cpu_time bench_cpu_time(void);
 /* How often the kernel switched away from one of its threads. */
 double bench_kernel_switches(void);
 
@@ -87,10 +92,44 @@ unsigned bench_cpus(void);
 /* Keeps the calling kernel thread, and those that it makes, on the first n of them (0: all). */
 void bench_limit_cpus(unsigned n);
 
+/* A window in which several threads are to work at once: from when to when each did, and whether
+ * it had its CPU all the time. On a machine with other work a CPU is somebody else's now and then;
+ * such windows are taken again, so often at most. */
+enum { BENCH_TRIES = 20 };
+
+struct bench_span {
+    uint64_t begin_ns, end_ns;
+    uint64_t cpu_ns; /* of the calling kernel thread, between two looks around the span */
+};
+
+void bench_span_begin(struct bench_span *s);
+void bench_span_end(struct bench_span *s);
+
+/* What several spans have in common; begin with all zero. */
+struct bench_window {
+    uint64_t last_begin_ns, first_end_ns, shortest_ns, sum_ns;
+    bool disturbed;
+};
+void bench_window_add(struct bench_window *w, const struct bench_span *s);
+
+/* Whether nobody was disturbed, and all worked at the same time: from the last one's begin to the
+ * first one's end it was at least four fifths of the shortest's time. */
+bool bench_window_good(const struct bench_window *w);
+
 #ifdef __cplusplus
 }
 #endif
 
 #define BENCH_LINE 64
+
+/* Adds 1 to what is in memory, without an atomic instruction, but not in a register either: one
+ * instruction on x86-64. */
+static inline void bench_add_plain(int64_t *p) {
+#if defined(__x86_64__)
+    __asm__ volatile("addq $1, %0" : "+m"(*p) : : "cc");
+#else
+    __atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+#endif
+}
 
 #endif

@@ -198,7 +198,7 @@ static int alone_run(void) {
 
 const struct bench_experiment bench_preempt = {
     "preempt",
-    false,
+    true,
     preempt_run,
     {{"workers", 0, 0, 64, NULL},
      {"kind", 0, 0, 1, "carrier light"},

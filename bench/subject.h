@@ -7,6 +7,10 @@
  *     subject_spawn(t, fn, arg)       0 or a positive errno
  *     subject_spawn_at(t, n, fn, arg) the same, on the n-th worker or CPU and nowhere else
  *     subject_spawn_high(t, fn, arg)  the same, of a higher priority than others (latency.c alone)
+ *     SUBJECT_CHOICES                 defined where there are the next four (lifecycle.c alone):
+ *     subject_spawn_as(t, choice, fn, arg): with another priority, or on the n-th CPU alone
+ *     subject_priority_take(p)        what the thread does itself for it: 0 or a positive errno
+ *     subject_local_init(), subject_local_set(p): a thread-local value
  *     subject_fork(t, fn, arg)        a spawn whose joiner comes soon (fork-join work)
  *     subject_join(t)
  *     subject_yield(), subject_sleep_us(us)
@@ -30,6 +34,12 @@ struct subject_setup {
     unsigned workers;  /* user-space threads: workers; kernel threads: CPUs. 0: every CPU */
     size_t stack_size; /* bytes; 0: SUBJECT_STACK_BYTES */
     bool pinned;       /* subject_spawn_at() will be used */
+};
+
+struct subject_choice {
+    bool pinned;
+    int priority; /* below, at or above what threads have: -1, 0, 1 */
+    unsigned n;   /* the CPU */
 };
 
 #include SUBJECT_HEADER

@@ -36,6 +36,32 @@ static inline int subject_spawn_high(subject_thread *t, void *(*fn)(void *), voi
     return -hd_spawn(t, HD_ATTR(.priority = 20), fn, arg);
 }
 
+#define SUBJECT_CHOICES
+
+static inline int subject_spawn_as(subject_thread *t, const struct subject_choice *choice,
+                                   void *(*fn)(void *), void *arg) {
+    hd_cpuset cpus = {{0}};
+    hd_cpuset_add(&cpus, bench_cpu(choice->n));
+    return -hd_spawn(t, HD_ATTR(.cpus = choice->pinned ? &cpus : NULL,
+                                .priority = 10 + 5 * choice->priority),
+                     fn, arg);
+}
+
+static inline int subject_priority_take(int priority) {
+    (void)priority; /* it came with the attributes */
+    return 0;
+}
+
+extern hd_key subject_heddle_key; /* lifecycle's, in subject_heddle.c */
+
+static inline int subject_local_init(void) {
+    return -hd_key_create(&subject_heddle_key, NULL);
+}
+
+static inline void subject_local_set(void *value) {
+    hd_set(subject_heddle_key, value);
+}
+
 static inline int subject_fork(subject_thread *t, void *(*fn)(void *), void *arg) {
     return -hd_spawn(t, NULL, fn, arg);
 }

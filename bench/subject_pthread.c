@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 pthread_attr_t subject_pthread_attr;
+pthread_key_t subject_pthread_key;
 
 int subject_pthread_prepare(const struct subject_setup *setup) {
     int error = pthread_attr_init(&subject_pthread_attr);

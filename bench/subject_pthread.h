@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/resource.h>
 #include <time.h>
 
 /* A thread per call or leaf makes sense up to here: all may be alive at once, and a system has
@@ -62,6 +63,44 @@ static inline int subject_spawn_high(subject_thread *t, void *(*fn)(void *), voi
         pthread_attr_destroy(&attr);
     }
     return error;
+}
+
+#define SUBJECT_CHOICES
+
+static inline int subject_spawn_as(subject_thread *t, const struct subject_choice *choice,
+                                   void *(*fn)(void *), void *arg) {
+    if (!choice->pinned) {
+        return pthread_create(t, &subject_pthread_attr, fn, arg);
+    }
+    cpu_set_t set;
+    size_t stack;
+    CPU_ZERO(&set);
+    CPU_SET(bench_cpu(choice->n), &set);
+    pthread_attr_t attr;
+    int error = pthread_attr_init(&attr);
+    if (!error) {
+        pthread_attr_getstacksize(&subject_pthread_attr, &stack);
+        pthread_attr_setstacksize(&attr, stack);
+        pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+        error = pthread_create(t, &attr, fn, arg);
+        pthread_attr_destroy(&attr);
+    }
+    return error;
+}
+
+/* A nice value, which Linux keeps for each thread. */
+static inline int subject_priority_take(int priority) {
+    return setpriority(PRIO_PROCESS, 0, -5 * priority) == 0 ? 0 : errno;
+}
+
+extern pthread_key_t subject_pthread_key; /* lifecycle's, in subject_pthread.c */
+
+static inline int subject_local_init(void) {
+    return pthread_key_create(&subject_pthread_key, NULL);
+}
+
+static inline void subject_local_set(void *value) {
+    pthread_setspecific(subject_pthread_key, value);
 }
 
 static inline int subject_fork(subject_thread *t, void *(*fn)(void *), void *arg) {

@@ -3,15 +3,15 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd.h"
+#include "cmd_self_check.h"
 #include "measure/machine.h"
 #include "measure/plan.h"
 #include "message.h"
-#include "opt.h"
+#include "options.h"
+#include "parameter.h"
 #include "record.h"
-#include "report/output.h"
 #include "report/report.h"
 #include "subject/interrupt.h"
 #include "text.h"
@@ -21,84 +21,62 @@ enum {
     OPT_QUICK,
     OPT_FULL,
     OPT_LIST,
-    OPT_CSV, /* the reports, in the order of struct job */
-    OPT_JSON,
-    OPT_HTML,
+    OPT_SELF_CHECK,
+    OPT_RUNS,
     OPT_REPEAT,
     OPT_TIMEOUT,
     OPT_BUDGET,
     OPT_SEED,
-    OPT_QUIET,
-    OPT_HELP,
-    OPT_PARAMETER, /* from here on: a parameter of experiments */
 };
 
 static const struct lab_option options[] = {
     {OPT_SUBJECT, 's', "subject", "LIST",
      "whom to measure: names, patterns (python*) or interpreters' paths, with commas between; "
      "see 'heddle subjects' (default: all)"},
-    {OPT_QUICK, 'q', "quick", NULL, "less of everything: ends within a minute"},
+    {OPT_QUICK, 'q', "quick", NULL, "less of everything: ends within 90 seconds"},
     {OPT_FULL, 0, "full", NULL, "more of everything: for figures to keep"},
-    {OPT_CSV, 0, "csv", "FILE", "write the results as CSV; - is standard output"},
-    {OPT_JSON, 0, "json", "FILE", "write all there is to know as JSON"},
-    {OPT_HTML, 0, "html", "FILE", "write a page with charts"},
-    {OPT_PARAMETER, 0, "workers", "N", "kernel threads that carry the threads"},
-    {OPT_PARAMETER, 0, "threads", "N", "how many threads (switch, lifecycle, capacity, idle)"},
-    {OPT_PARAMETER, 0, "stack-size", "BYTES", "of each thread (K, M, G may follow; 0: default)"},
-    {OPT_PARAMETER, 0, "sleep-us", "N", "how long each thread sleeps (lifecycle)"},
-    {OPT_PARAMETER, 0, "count", "N", "threads in a batch (spawn)"},
-    {OPT_PARAMETER, 0, "n", "N", "of fib (forkjoin)"},
-    {OPT_PARAMETER, 0, "leaves", "N", "of skynet (forkjoin)"},
-    {OPT_PARAMETER, 0, "seconds", "N", "how long to watch (idle)"},
-    {OPT_PARAMETER, 0, "iterations", "N", "repetitions within a sample"},
-    {OPT_PARAMETER, 0, "samples", "N", "samples within a process"},
     {OPT_REPEAT, 'r', "repeat", "N", "processes of each subject (default 6; quick 3, full 10)"},
     {OPT_TIMEOUT, 0, "timeout", "S",
      "seconds until a process is killed (default 60; quick 10, full 300)"},
     {OPT_BUDGET, 0, "budget", "S",
-     "seconds after which no process is started (quick 54; default 300, without limit if --repeat "
+     "seconds after which no process is started (quick 80; default 300, without limit if --repeat "
      "is given; full: without limit)"},
     {OPT_SEED, 0, "seed", "N", "of the order in which subjects take turns (default 1)"},
+    {OPT_SELF_CHECK, 0, "self-check", NULL,
+     "compare what is known to be equal, or not: how often are the verdicts wrong?"},
+    {OPT_RUNS, 0, "runs", "FILE", "write every sample as CSV, a row each"},
     {OPT_LIST, 'l', "list", NULL, "list the experiments and end"},
-    {OPT_QUIET, 0, "quiet", NULL, "no progress on standard error"},
-    {OPT_HELP, 'h', "help", NULL, "print this and end"},
     {0},
 };
-
-/* The bounds of parameters. What lies outside is refused here, before anybody is started. */
-static const struct {
-    const char *name;
-    unsigned long long min, max;
-} bounds[] = {
-    {"workers", 1, 1024},      {"threads", 1, 100000000}, {"stack-size", 0, 1u << 30},
-    {"sleep-us", 0, 60000000}, {"count", 1, 1000000},     {"n", 1, 60},
-    {"leaves", 1, 100000000},  {"seconds", 1, 3600},      {"iterations", 1, 1000000000},
-    {"samples", 1, 1000},
-};
-
-enum { CSV, JSON, HTML, REPORTS };
 
 struct job {
     struct lab_request request;
     struct lab_text subjects; /* all --subject lists, joined */
-    const char *files[REPORTS];
-    struct lab_output outputs[REPORTS];
-    bool list, quiet, help, mode_given;
+    struct lab_options shared;
+    bool list, self_check, mode_given;
+    char *const *argv;
     bool repeat_given, budget_given, timeout_given;
 };
 
 void cmd_lab_help(FILE *f) {
+    enum { HELP_COLUMN = 15 };
     fputs("Usage: heddle lab [EXPERIMENT...] [OPTION...]\n\n"
           "Runs experiments with threads of everybody who was found, each in processes\n"
           "of its own, and compares. Without names, all experiments are run:\n\n",
           f);
     for (size_t i = 0; i < lab_experiment_count; i++) {
-        const struct lab_experiment *e = &lab_experiments[i];
-        if (!e->hidden)
-            fprintf(f, "  %-10s %s\n", e->name, e->question);
+        const struct lab_experiment *e = lab_experiments[i];
+        if (e->hidden)
+            continue;
+        fprintf(f, "  %-12s ", e->name);
+        lab_wrap(f, e->question, HELP_COLUMN, HELP_COLUMN);
     }
     fputs("\nOptions:\n", f);
     lab_opt_print(options, f);
+    lab_opt_print(lab_options_run, f);
+    fputs("\nParameters; of several values (--threads 10,100) each is measured:\n",
+          f);
+    lab_opt_print(lab_parameter_options, f);
     fputs("\nExit status: 0 done, 2 wrong usage, 3 something could not be measured,\n"
           "130 interrupted (what was measured is reported).\n",
           f);
@@ -127,13 +105,15 @@ static void list_variants(const struct lab_experiment *e) {
 
 static void list_experiments(void) {
     for (size_t i = 0; i < lab_experiment_count; i++) {
-        const struct lab_experiment *e = &lab_experiments[i];
+        const struct lab_experiment *e = lab_experiments[i];
         struct lab_text t = {0};
         printf("%s%s: ", i ? "\n" : "", e->name);
         lab_wrap(stdout, e->question, strlen(e->name) + 2, 2);
         add_parameters(&t, e->parameters);
-        fputs("  parameters: ", stdout);
-        lab_wrap(stdout, t.data, 14, 14);
+        if (t.data) {
+            fputs("  parameters: ", stdout);
+            lab_wrap(stdout, t.data, 14, 14);
+        }
         list_variants(e);
         for (const struct lab_metric *m = e->metrics; m->name; m++) {
             static const char *const better[] = {"lower is better", "higher is better", ""};
@@ -143,20 +123,12 @@ static void list_experiments(void) {
     }
 }
 
-static int set_parameter(struct job *job, const char *name, const char *value) {
-    size_t i = 0;
-    while (strcmp(bounds[i].name, name) != 0)
-        i++;
-    unsigned long long v;
-    if (!lab_parse_number(value, strcmp(name, "stack-size") == 0, bounds[i].min, bounds[i].max,
-                          &v)) {
-        lab_complain("--%s: '%s' is not a number from %llu to %llu", name, value, bounds[i].min,
-                     bounds[i].max);
+static int set_parameter(struct job *job, const char *name, const char *text) {
+    char *value = lab_parameter_read(name, text);
+    if (!value)
         return LAB_EXIT_USAGE;
-    }
-    char *text = lab_format("%llu", v);
-    lab_pairs_add(&job->request.overrides, &job->request.override_count, name, text, true);
-    free(text);
+    lab_pairs_add(&job->request.overrides, &job->request.override_count, name, value, true);
+    free(value);
     return 0;
 }
 
@@ -189,25 +161,20 @@ static int set_mode(struct job *job, enum lab_mode mode) {
     return 0;
 }
 
-static int set_report(struct job *job, int which, const char *name) {
-    if (*name == '\0') {
-        lab_complain("heddle lab: a report needs a file name");
-        return LAB_EXIT_USAGE;
-    }
-    job->files[which] = name;
-    return 0;
-}
-
 static int add_experiment(struct job *job, const char *name) {
     struct lab_request *q = &job->request;
     const struct lab_experiment *e = lab_experiment_find(name);
     if (!e) {
         struct lab_text t = {0};
         for (size_t i = 0; i < lab_experiment_count; i++) {
-            lab_text_printf(&t, " %s", lab_experiments[i].name);
+            lab_text_printf(&t, " %s", lab_experiments[i]->name);
         }
         lab_complain("there is no experiment '%s'; there are:%s", name, t.data);
         lab_text_free(&t);
+        return LAB_EXIT_USAGE;
+    }
+    if (e->elsewhere) {
+        lab_complain("'%s' is measured by '%s'", name, e->elsewhere);
         return LAB_EXIT_USAGE;
     }
     for (size_t i = 0; i < q->experiment_count; i++) {
@@ -234,10 +201,8 @@ static int take_option(struct job *job, int id, const char *name, const char *va
         return set_mode(job, LAB_MODE_QUICK);
     case OPT_FULL:
         return set_mode(job, LAB_MODE_FULL);
-    case OPT_CSV:
-    case OPT_JSON:
-    case OPT_HTML:
-        return set_report(job, id - OPT_CSV, value);
+    case OPT_RUNS:
+        return lab_files_name(&job->shared.files, LAB_REPORT_SAMPLES, value);
     case OPT_REPEAT:
         status = set_number(name, value, 1, 10000, &number);
         job->request.rounds = (unsigned)number;
@@ -253,24 +218,21 @@ static int take_option(struct job *job, int id, const char *name, const char *va
     case OPT_BUDGET:
         job->budget_given = true;
         return set_seconds(name, value, &job->request.budget_s);
-    case OPT_PARAMETER:
+    case LAB_OPT_PARAMETER:
         return set_parameter(job, name, value);
+    case OPT_SELF_CHECK:
+        job->self_check = true;
+        return 0;
     case OPT_LIST:
         job->list = true;
         return 0;
-    case OPT_QUIET:
-        job->quiet = true;
-        return 0;
-    case OPT_HELP:
-        job->help = true;
-        return 0;
     default:
-        return LAB_EXIT_USAGE;
+        return lab_options_take(&job->shared, id, value);
     }
 }
 
 static const unsigned rounds[LAB_MODES] = {3, 6, 10};
-static const double timeout_s[LAB_MODES] = {10, 60, 300}, budget_s[LAB_MODES] = {54, 300, 0};
+static const double timeout_s[LAB_MODES] = {10, 60, 300}, budget_s[LAB_MODES] = {80, 300, 0};
 static const uint64_t default_seed = 1;
 
 /* What was not given follows from the mode. */
@@ -288,10 +250,21 @@ static void fill_in(struct job *job) {
         return;
     q->experiments = lab_alloc(lab_experiment_count, sizeof(*q->experiments));
     for (size_t i = 0; i < lab_experiment_count; i++) {
-        const struct lab_experiment *e = &lab_experiments[i];
+        const struct lab_experiment *e = lab_experiments[i];
         if (!e->hidden && e->in_tour[q->mode])
             q->experiments[q->experiment_count++] = e;
     }
+}
+
+static unsigned long long least_of(const char *list) {
+    unsigned long long least = ~0ULL;
+    char *value;
+    for (size_t i = 0; (value = lab_list_at(list, i)); i++) {
+        unsigned long long v = strtoull(value, NULL, 10);
+        least = v < least ? v : least;
+        free(value);
+    }
+    return least;
 }
 
 /* An option that nothing would read is a mistake of its user's, and so is a value that makes no
@@ -304,7 +277,7 @@ static int check_parameters(const struct lab_request *q) {
             const struct lab_experiment *e = q->experiments[k];
             unsigned long long least = lab_experiment_least(e, name);
             used = used || lab_experiment_takes(e, name);
-            if (strtoull(value, NULL, 10) < least) {
+            if (least_of(value) < least) {
                 lab_complain("--%s: %s needs at least %llu", name, e->name, least);
                 return LAB_EXIT_USAGE;
             }
@@ -317,61 +290,12 @@ static int check_parameters(const struct lab_request *q) {
     return 0;
 }
 
-static int check_reports(const struct job *job) {
-    for (int i = 0; i < REPORTS; i++) {
-        for (int k = 0; k < i; k++) {
-            if (job->files[i] && job->files[k] && strcmp(job->files[i], job->files[k]) == 0) {
-                lab_complain("heddle lab: two reports cannot go to '%s'", job->files[i]);
-                return LAB_EXIT_USAGE;
-            }
-        }
-    }
-    return 0;
-}
-
-static int open_reports(struct job *job) {
-    for (int i = 0; i < REPORTS; i++) {
-        if (job->files[i] && lab_output_open(&job->outputs[i], job->files[i]) != 0) {
-            return LAB_EXIT_USAGE;
-        }
-    }
-    return 0;
-}
-
-static int write_one(const struct lab_run *run, int which, FILE *f) {
-    switch (which) {
-    case CSV:
-        return report_csv(run, f);
-    case JSON:
-        return report_json(run, f);
-    default:
-        return report_html(run, f);
-    }
-}
-
 /* Writes all reports, and the table unless standard output is taken. The exit status. */
 static int write_reports(struct job *job, const struct lab_run *run) {
-    int status = 0;
-    bool table = true;
-    for (int i = 0; i < REPORTS; i++) {
-        struct lab_output *o = &job->outputs[i];
-        if (!o->name)
-            continue;
-        if (o->file == stdout)
-            table = false;
-        int error = write_one(run, i, o->file);
-        if (error) {
-            lab_complain("cannot write '%s': %s", o->name, strerror(-error));
-            lab_output_abandon(o);
-        }
-        if (error || lab_output_commit(o) != 0)
-            status = LAB_EXIT_UNMEASURED;
-    }
+    bool table;
+    int status = lab_files_write(&job->shared.files, lab_files_run, run, &table);
     if (table) {
-        const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
-        bool colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && term &&
-                      strcmp(term, "dumb") != 0;
-        report_text(run, stdout, colour);
+        report_text(run, stdout, lab_files_colour());
         status = cmd_finish(status);
     }
     return status;
@@ -380,6 +304,9 @@ static int write_reports(struct job *job, const struct lab_run *run) {
 static void describe_run(struct lab_run *run, const struct lab_request *q) {
     run->mode = lab_mode_name(q->mode);
     lab_machine_describe(run);
+    const char *commit = lab_machine_fact(run, "commit"), *flags = lab_machine_fact(run, "flags");
+    run->commit = commit ? lab_copy(commit) : NULL;
+    run->flags = flags ? lab_copy(flags) : NULL;
     char *seed = lab_format("%llu", (unsigned long long)q->seed);
     lab_pairs_add(&run->machine, &run->machine_count, "seed", seed, true);
     if (q->rounds != rounds[q->mode]) {
@@ -427,6 +354,21 @@ static int find_subjects(struct job *job, struct lab_subjects *all, const struct
     return lab_subjects_choose(all, list, chosen, &q->chosen_count) ? 0 : LAB_EXIT_USAGE;
 }
 
+static int self_check(const struct job *job) {
+    const struct lab_request *q = &job->request;
+    const char *const *named = job->shared.files.names;
+    if (q->experiments_named || q->subjects_named || q->override_count || named[LAB_REPORT_CSV] ||
+        named[LAB_REPORT_HTML] || named[LAB_REPORT_SAMPLES] ||
+        named[LAB_REPORT_MARKDOWN] || job->shared.keep.label || job->budget_given ||
+        job->timeout_given) {
+        lab_complain("--self-check goes with --quick, --full, --repeat, --seed, --json, --db, "
+                     "--no-store and --quiet alone");
+        return LAB_EXIT_USAGE;
+    }
+    size_t comparisons = job->repeat_given ? q->rounds : 0;
+    return cmd_lab_self_check(q->mode, comparisons, q->seed, &job->shared);
+}
+
 /* Everything between the checked command line and the exit status. */
 static int measure(struct job *job) {
     struct lab_request *q = &job->request;
@@ -435,11 +377,14 @@ static int measure(struct job *job) {
     struct lab_run run = {0};
     size_t *chosen = NULL;
     lab_interrupt_install();
-    lab_progress_start(job->quiet);
-    int status = open_reports(job);
+    lab_progress_start(job->shared.quiet);
+    int status = lab_files_open(&job->shared.files);
+    if (!status)
+        status = lab_keep_check(&job->shared.keep);
     lab_places_find(&places);
     if (!status) {
         describe_run(&run, q);
+        lab_keep_describe(&run, "lab", job->argv);
         status = find_subjects(job, &all, &places, &chosen);
     }
     if (!status) {
@@ -451,14 +396,14 @@ static int measure(struct job *job) {
         lab_plan_run(&plan, q, &run);
         lab_plan_conclude(&plan, &run);
         lab_plan_free(&plan);
+        int kept = run.result_count ? lab_keep_run(&job->shared.keep, &run) : 0;
         status = write_reports(job, &run);
-        if (run.failure_count || run.result_count == 0)
+        if (kept || run.failure_count || run.result_count == 0)
             status = LAB_EXIT_UNMEASURED;
         if (lab_interrupt_signal())
             status = LAB_EXIT_SIGNAL + lab_interrupt_signal();
     }
-    for (int i = 0; i < REPORTS; i++)
-        lab_output_abandon(&job->outputs[i]);
+    lab_files_close(&job->shared.files);
     lab_run_free(&run);
     free(chosen);
     lab_subjects_free(&all);
@@ -467,25 +412,30 @@ static int measure(struct job *job) {
 }
 
 int cmd_lab(char **argv) {
-    struct job job = {.request = {.mode = LAB_MODE_DEFAULT, .seed = default_seed}};
+    struct job job = {.request = {.mode = LAB_MODE_DEFAULT, .seed = default_seed}, .argv = argv};
     job.request.begin_s = lab_now_s();
-    struct lab_opt o = {.argv = argv, .table = options, .command = "heddle lab"};
+    job.shared.files.command = "heddle lab";
+    struct lab_opt o = {.argv = argv,
+                        .table = options,
+                        .more = lab_parameter_options,
+                        .shared = lab_options_run,
+                        .command = "heddle lab"};
     int status = 0;
     for (int id; !status && (id = lab_opt_next(&o)) != LAB_OPT_END;) {
         status = take_option(&job, id, o.name, o.value);
     }
-    if (!status && (job.help || job.list)) {
-        if (job.help) {
+    if (!status && (job.shared.help || job.list)) {
+        if (job.shared.help) {
             cmd_lab_help(stdout);
         } else {
             list_experiments();
         }
         status = cmd_finish(LAB_EXIT_DONE);
+    } else if (!status && job.self_check) {
+        status = self_check(&job);
     } else if (!status) {
         fill_in(&job);
         status = check_parameters(&job.request);
-        if (!status)
-            status = check_reports(&job);
         if (!status)
             status = measure(&job);
     }

@@ -50,9 +50,13 @@ static void print_table(const struct lab_subjects *all) {
     for (size_t i = 0; i < all->count; i++) {
         const struct lab_subject *s = &all->items[i];
         char *path = short_path(s->path);
-        char *row =
-            lab_format("%-15s %-8s %-14s ", s->name, s->version[0] ? s->version : "-", what(s));
-        if (strlen(row) + strlen(path) <= LAB_WIDTH) {
+        char *name = lab_copy(s->name);
+        lab_make_printable(name);
+        size_t wide = lab_columns(name);
+        char *row = lab_format("%s%*s %-8s %-14s ", name, wide < 15 ? (int)(15 - wide) : 0, "",
+                               s->version[0] ? s->version : "-", what(s));
+        free(name);
+        if (lab_columns(row) + lab_columns(path) <= LAB_WIDTH) {
             printf("%s%s\n", row, path);
         } else {
             int length = (int)strlen(row);

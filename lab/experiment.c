@@ -1,252 +1,63 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of experiments.
- *
- * How much is done is chosen so that a process takes a few tenths of a second with every subject
- * (full: a second or two). Where the amount defines the work (threads, leaves), all paces get the
- * same, except where a pace cannot do it at all or not in bearable time; such results are kept
- * apart by their parameters and no ratio is formed from them. */
+/* The table of experiments, in the order in which they are run and shown. The rows themselves are
+ * in lab/experiments/. */
 #include "experiment.h"
 
 #include <string.h>
 
-/* One row of a parameter: three modes of three paces. */
-#define ROW(a, b, c) {a, b, c}
-#define SAME(v) ROW(v, v, v)
-#define REPEATED(name_, quick, normal, full) \
-    {.name = name_, .repetition = true, .value = {quick, normal, full}}
-#define FIXED(name_, v) {.name = name_, .value = {SAME(v), SAME(v), SAME(v)}}
-#define BY_MODE(name_, quick, normal, full) \
-    {.name = name_, .value = {SAME(quick), SAME(normal), SAME(full)}}
-#define ALWAYS {true, true, true}
-#define NOT_QUICK {false, true, true}
+extern const struct lab_experiment lab_experiment_switch;
+extern const struct lab_experiment lab_experiment_spawn;
+extern const struct lab_experiment lab_experiment_lifecycle;
+extern const struct lab_experiment lab_experiment_limits;
+extern const struct lab_experiment lab_experiment_wake;
+extern const struct lab_experiment lab_experiment_capacity;
+extern const struct lab_experiment lab_experiment_forkjoin;
+extern const struct lab_experiment lab_experiment_idle;
+extern const struct lab_experiment lab_experiment_gil;
+extern const struct lab_experiment lab_experiment_specialize;
+extern const struct lab_experiment lab_experiment_names;
+extern const struct lab_experiment lab_experiment_refcount;
+extern const struct lab_experiment lab_experiment_memory;
+extern const struct lab_experiment lab_experiment_falsesharing;
+extern const struct lab_experiment lab_experiment_affinity;
+extern const struct lab_experiment lab_experiment_preempt;
+extern const struct lab_experiment lab_experiment_sync;
+extern const struct lab_experiment lab_experiment_pool;
+extern const struct lab_experiment lab_experiment_rcu;
+extern const struct lab_experiment lab_experiment_bare;
+extern const struct lab_experiment lab_experiment_run;
 
-const struct lab_experiment lab_experiments[] = {
-    {
-        .name = "switch",
-        .question = "What does a switch from one thread to another cost?",
-        .needs_bare = true,
-        .in_tour = ALWAYS,
-        .scripts = ALWAYS,
-        .parameters =
-            {
-                FIXED("workers", "1"),
-                {.name = "threads", .value = {SAME("2"), SAME("2"), SAME("2")}, .min = 2},
-                REPEATED("iterations", ROW("500000", "20000", "5000"),
-                         ROW("2000000", "50000", "10000"), ROW("5000000", "200000", "50000")),
-                REPEATED("samples", ROW("5", "3", "2"), SAME("5"), SAME("5")),
-            },
-        .variants = {{.name = "", .title = ""}},
-        .metrics = {{.name = "yield_ns",
-                     .label = "switch",
-                     .unit = "ns",
-                     .primary = true,
-                     .per_thing = true,
-                     .over_bare = true}},
-    },
-    {
-        .name = "spawn",
-        .question = "What does it cost to start a thread and join it?",
-        .needs_bare = true,
-        .in_tour = ALWAYS,
-        .scripts = ALWAYS,
-        .parameters =
-            {
-                FIXED("workers", "1"),
-                FIXED("count", "1000"),
-                REPEATED("iterations", ROW("200000", "2000", "1000"),
-                         ROW("1000000", "5000", "1000"), ROW("2000000", "20000", "5000")),
-                REPEATED("samples", ROW("3", "2", "1"), ROW("5", "3", "1"), SAME("5")),
-            },
-        .variants = {{.name = "", .title = ""}},
-        .metrics = {{.name = "single_ns",
-                     .label = "one at a time",
-                     .unit = "ns",
-                     .primary = true,
-                     .per_thing = true,
-                     .over_bare = true},
-                    {.name = "batch_ns",
-                     .label = "in batches of many",
-                     .unit = "ns",
-                     .primary = true,
-                     .per_thing = true,
-                     .over_bare = true}},
-    },
-    {
-        .name = "lifecycle",
-        .question = "What do threads that sleep a moment cost, from creation to join?",
-        .in_tour = ALWAYS,
-        .scripts = ALWAYS,
-        .parameters =
-            {
-                FIXED("threads", "1000"),
-                FIXED("stack-size", "0"),
-                FIXED("sleep-us", "1000"),
-                FIXED("workers", LAB_ALL_CPUS),
-                REPEATED("samples", ROW("5", "3", "1"), ROW("5", "5", "1"), SAME("5")),
-            },
-        .variants = {{.name = "", .title = ""}},
-        .metrics = {{.name = "total_ms", .label = "total", .unit = "ms", .primary = true},
-                    {.name = "create_ms", .label = "create", .unit = "ms"},
-                    {.name = "start_ms", .label = "start", .unit = "ms"},
-                    {.name = "join_ms", .label = "join", .unit = "ms"},
-                    {.name = "first_ms", .label = "first run", .unit = "ms"},
-                    {.name = "switches_per_thread",
-                     .label = "switches",
-                     .unit = "count",
-                     .per_thing = true}},
-    },
-    {
-        .name = "wake",
-        .question = "How long does a waiting thread take to run after it is woken?",
-        .in_tour = ALWAYS,
-        .scripts = NOT_QUICK,
-        .parameters =
-            {
-                FIXED("workers", "2"),
-                REPEATED("iterations", ROW("5000", "1000", "500"), ROW("20000", "5000", "1000"),
-                         ROW("50000", "20000", "5000")),
-                REPEATED("samples", ROW("3", "2", "1"), ROW("5", "5", "2"), SAME("5")),
-                FIXED("gap-us", "0"),
-            },
-        .variants = {{.name = "busy", .title = "woken at once, the waker never pauses"},
-                     {.name = "idle",
-                      .title = "woken after 1 ms without work",
-                      .set = {REPEATED("iterations", SAME("50"), SAME("100"), SAME("500")),
-                              REPEATED("samples", ROW("3", "2", "1"), SAME("2"), SAME("5")),
-                              FIXED("gap-us", "1000")}}},
-        .metrics = {{.name = "spin_p50_ns",
-                     .label = "p50",
-                     .unit = "ns",
-                     .primary = true,
-                     .per_thing = true},
-                    {.name = "spin_p99_ns", .label = "p99", .unit = "ns", .per_thing = true},
-                    {.name = "parked_p50_ns",
-                     .label = "p50",
-                     .unit = "ns",
-                     .primary = true,
-                     .per_thing = true},
-                    {.name = "parked_p99_ns", .label = "p99", .unit = "ns", .per_thing = true}},
-    },
-    {
-        .name = "capacity",
-        .question = "What do very many blocked threads cost, in time and memory?",
-        .in_tour = ALWAYS,
-        .scripts = NOT_QUICK,
-        .parameters =
-            {
-                {.name = "threads",
-                 .value = {ROW("10000", "10000", "2000"), ROW("100000", "10000", "2000"),
-                           ROW("1000000", "10000", "5000")}},
-                FIXED("stack-size", "0"),
-                FIXED("workers", LAB_ALL_CPUS),
-                REPEATED("samples", SAME("1"), SAME("1"), SAME("1")),
-            },
-        .variants = {{.name = "", .title = ""}},
-        .metrics = {{.name = "total_ms", .label = "total", .unit = "ms", .primary = true},
-                    {.name = "bytes_per_thread",
-                     .label = "each",
-                     .unit = "bytes",
-                     .per_thing = true},
-                    {.name = "start_ms", .label = "start", .unit = "ms"},
-                    {.name = "release_ms", .label = "release", .unit = "ms"},
-                    {.name = "ok_threads",
-                     .label = "threads",
-                     .unit = "count",
-                     .better = LAB_BETTER_HIGHER},
-                    {.name = "page_floor_ms",
-                     .label = "floor",
-                     .unit = "ms",
-                     .better = LAB_BETTER_NONE},
-                    {.name = "page_floor_ratio",
-                     .label = "x floor",
-                     .unit = "ratio",
-                     .per_thing = true},
-                    {.name = "address_bytes_per_thread",
-                     .label = "address",
-                     .unit = "bytes",
-                     .better = LAB_BETTER_NONE,
-                     .per_thing = true}},
-    },
-    {
-        .name = "forkjoin",
-        .question = "How fast is work that splits into a thread per call?",
-        .in_tour = ALWAYS,
-        .scripts = {false, false, false},
-        .parameters =
-            {
-                FIXED("workers", "1"),
-                REPEATED("samples", SAME("1"), SAME("1"), SAME("2")),
-            },
-        .variants = {{.name = "fib-1",
-                      .title = "fib, one worker",
-                      .depends = "workers",
-                      .plain_name = "fib",
-                      .plain_title = "fib",
-                      .set = {FIXED("work", "fib"), BY_MODE("n", "23", "27", "32")}},
-                     {.name = "fib-all",
-                      .title = "fib, a worker on every CPU",
-                      .depends = "workers",
-                      .set = {FIXED("work", "fib"), BY_MODE("n", "23", "27", "32"),
-                              FIXED("workers", LAB_ALL_CPUS)}},
-                     {.name = "skynet-1",
-                      .title = "skynet, one worker",
-                      .depends = "workers",
-                      .plain_name = "skynet",
-                      .plain_title = "skynet",
-                      .set = {FIXED("work", "skynet"),
-                              BY_MODE("leaves", "100000", "100000", "1000000")}},
-                     {.name = "skynet-all",
-                      .title = "skynet, a worker on every CPU",
-                      .depends = "workers",
-                      .set = {FIXED("work", "skynet"),
-                              BY_MODE("leaves", "100000", "100000", "1000000"),
-                              FIXED("workers", LAB_ALL_CPUS)}}},
-        .metrics = {{.name = "fib_ms", .label = "fib", .unit = "ms", .primary = true},
-                    {.name = "skynet_ms", .label = "skynet", .unit = "ms", .primary = true}},
-    },
-    {
-        .name = "idle",
-        .question = "How much CPU does a program burn while all its threads wait?",
-        .in_tour = NOT_QUICK,
-        .scripts = {false, false, true},
-        .parameters =
-            {
-                FIXED("workers", LAB_ALL_CPUS),
-                FIXED("threads", "1000"),
-                {.name = "seconds",
-                 .repetition = true,
-                 .value = {SAME("1"), SAME("1"), SAME("2")}},
-                REPEATED("samples", SAME("1"), SAME("1"), SAME("1")),
-            },
-        .variants = {{.name = "", .title = ""}},
-        .metrics = {{.name = "idle_cpu_percent",
-                     .label = "of one CPU",
-                     .unit = "percent",
-                     .primary = true,
-                     .per_thing = true}},
-    },
-    {
-        .name = "bare",
-        .question = "The floor: six registers saved, six loaded, and an indirect jump.",
-        .hidden = true,
-        .parameters = {REPEATED("samples", SAME("3"), SAME("5"), SAME("5"))},
-        .variants = {{.name = "", .title = ""}},
-        .metrics = {{.name = "bare_switch_ns",
-                     .label = "switch",
-                     .unit = "ns",
-                     .better = LAB_BETTER_NONE,
-                     .primary = true,
-                     .per_thing = true}},
-    },
+const struct lab_experiment *const lab_experiments[] = {
+    &lab_experiment_switch,
+    &lab_experiment_spawn,
+    &lab_experiment_lifecycle,
+    &lab_experiment_limits,
+    &lab_experiment_wake,
+    &lab_experiment_capacity,
+    &lab_experiment_forkjoin,
+    &lab_experiment_idle,
+    &lab_experiment_gil,
+    &lab_experiment_specialize,
+    &lab_experiment_names,
+    &lab_experiment_refcount,
+    &lab_experiment_memory,
+    &lab_experiment_falsesharing,
+    &lab_experiment_affinity,
+    &lab_experiment_preempt,
+    &lab_experiment_sync,
+    &lab_experiment_pool,
+    &lab_experiment_rcu,
+    &lab_experiment_bare,
 };
 
 const size_t lab_experiment_count = sizeof(lab_experiments) / sizeof(lab_experiments[0]);
 
 const struct lab_experiment *lab_experiment_find(const char *name) {
     for (size_t i = 0; i < lab_experiment_count; i++) {
-        if (strcmp(lab_experiments[i].name, name) == 0) return &lab_experiments[i];
+        if (strcmp(lab_experiments[i]->name, name) == 0) return lab_experiments[i];
     }
-    return NULL;
+    /* Known to reports, but not among those that heddle lab runs. */
+    return strcmp(lab_experiment_run.name, name) == 0 ? &lab_experiment_run : NULL;
 }
 
 const struct lab_metric *lab_metric_find(const struct lab_experiment *e, const char *metric) {
@@ -254,6 +65,37 @@ const struct lab_metric *lab_metric_find(const struct lab_experiment *e, const c
         if (strcmp(m->name, metric) == 0) return m;
     }
     return NULL;
+}
+
+size_t lab_variant_length(const char *variant) {
+    const char *equals = strchr(variant, '=');
+    if (!equals)
+        return strlen(variant);
+    size_t n = (size_t)(equals - variant);
+    while (n > 0 && variant[n - 1] != ' ')
+        n--;
+    return n > 0 ? n - 1 : 0;
+}
+
+static bool is_called(const char *name, const char *variant) {
+    size_t n = lab_variant_length(variant);
+    return name && strlen(name) == n && strncmp(name, variant, n) == 0;
+}
+
+const struct lab_variant *lab_variant_find(const struct lab_experiment *e, const char *variant,
+                                           bool *plain) {
+    for (const struct lab_variant *v = e->variants; v->name; v++) {
+        *plain = is_called(v->plain_name, variant);
+        if (*plain || is_called(v->name, variant))
+            return v;
+    }
+    return NULL;
+}
+
+bool lab_same_sweep(const struct lab_result *a, const struct lab_result *b) {
+    size_t n = lab_variant_length(a->variant);
+    return strcmp(a->experiment, b->experiment) == 0 && lab_variant_length(b->variant) == n &&
+           strncmp(a->variant, b->variant, n) == 0 && a->variant[n] && b->variant[n];
 }
 
 /* The first description of a parameter; NULL if there is none. */
@@ -279,8 +121,7 @@ unsigned long long lab_experiment_least(const struct lab_experiment *e, const ch
     return p ? p->min : 0;
 }
 
-/* Whether the parameter only says how often the work is repeated. */
-static bool is_repetition(const struct lab_experiment *e, const char *name) {
+bool lab_experiment_repeats(const struct lab_experiment *e, const char *name) {
     const struct lab_parameter *p = find_parameter(e, name);
     return p && p->repetition;
 }
@@ -288,9 +129,10 @@ static bool is_repetition(const struct lab_experiment *e, const char *name) {
 bool lab_same_work(const struct lab_result *a, const struct lab_result *b) {
     const struct lab_experiment *e = lab_experiment_find(a->experiment);
     if (!e || strcmp(a->experiment, b->experiment) != 0) return false;
+    if (e->elsewhere) return true; /* commands: what is compared with what, their user says */
     for (size_t i = 0; i < a->param_count; i++) {
         const struct lab_pair *p = &a->params[i];
-        if (is_repetition(e, p->key)) continue;
+        if (lab_experiment_repeats(e, p->key)) continue;
         for (size_t k = 0; k < b->param_count; k++) {
             const struct lab_pair *q = &b->params[k];
             if (strcmp(p->key, q->key) == 0 && strcmp(p->value, q->value) != 0) return false;
@@ -301,7 +143,7 @@ bool lab_same_work(const struct lab_result *a, const struct lab_result *b) {
 
 bool lab_parameter_counts(const struct lab_result *r, const char *name) {
     const struct lab_experiment *e = lab_experiment_find(r->experiment);
-    return !e || !is_repetition(e, name);
+    return !e || !lab_experiment_repeats(e, name);
 }
 
 const char *lab_parameter_value(const struct lab_parameter *p, enum lab_mode mode,

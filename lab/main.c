@@ -2,6 +2,7 @@
 /* The command `heddle`: a table of commands. */
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 
 #include "cmd.h"
 #include "message.h"
+#include "text.h"
 
 static int cmd_help(char **argv);
 static int cmd_version(char **argv);
@@ -24,7 +26,17 @@ static void version_help(FILE *f) {
 
 static const struct lab_command commands[] = {
     {"lab", "measure threads: heddle's, the kernel's, Python's, others'", cmd_lab, cmd_lab_help},
+    {"run", "measure commands, and compare them", cmd_run, cmd_run_help},
+    {"compare", "compare two runs", cmd_compare, cmd_compare_help},
+    {"gate", "compare a run with a baseline, for the exit status", cmd_gate, cmd_gate_help},
+    {"gil", "say who holds Python's GIL, and who waits for it", cmd_gil, cmd_gil_help},
+    {"threads", "say where a program's threads spend their time", cmd_threads, cmd_threads_help},
     {"subjects", "list who can be measured here", cmd_subjects, cmd_subjects_help},
+    {"machine", "say what would disturb a measurement here", cmd_machine, cmd_machine_help},
+    {"ops", "say which bytecode a Python program runs, and in which forms", cmd_ops, cmd_ops_help},
+    {"history", "list the runs that were kept, and label them", cmd_history, cmd_history_help},
+    {"export", "write a run in another format: Markdown, pyperf, ...", cmd_export, cmd_export_help},
+    {"import", "take runs from files of other tools", cmd_import, cmd_import_help},
     {"help", "say how a command is used", cmd_help, help_help},
     {"version", "print the version", cmd_version, version_help},
 };
@@ -44,11 +56,18 @@ static void usage(FILE *f) {
         fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
     }
     fputs("\n'heddle help COMMAND' or 'heddle COMMAND --help' tells more; so does\n"
-          "the manual: heddle(1), heddle-lab(1), heddle-subjects(1).\n",
+          "the manual: heddle(1), and heddle-COMMAND(1) for each of them.\n",
           f);
 }
 
 static int unknown(const char *name) {
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (lab_is_near(name, commands[i].name)) {
+            lab_complain("there is no command '%s'; is '%s' meant? (see 'heddle help')", name,
+                         commands[i].name);
+            return LAB_EXIT_USAGE;
+        }
+    }
     lab_complain("there is no command '%s' (see 'heddle help')", name);
     return LAB_EXIT_USAGE;
 }
@@ -110,6 +129,7 @@ static void fill_standard_streams(void) {
 
 int main(int argc, char **argv) {
     fill_standard_streams();
+    setlocale(LC_CTYPE, ""); /* that alone: numbers are written with a point everywhere */
     if (argc < 2) {
         usage(stderr);
         return LAB_EXIT_USAGE;

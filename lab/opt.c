@@ -2,12 +2,35 @@
 /* Options of a command. */
 #include "opt.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "message.h"
+#include "text.h"
 
 static int fail(const struct lab_opt *o, const char *problem, const char *what) {
     lab_complain("%s: %s '%s' (see '%s --help')", o->command, problem, what, o->command);
+    return LAB_OPT_ERROR;
+}
+
+/* What was perhaps meant by a long option that there is not; "" if nothing is like it. */
+static const char *near_to(const struct lab_opt *o, const char *typed) {
+    const struct lab_option *const tables[] = {o->table, o->more, o->shared};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        for (const struct lab_option *t = tables[i]; t && t->name; t++) {
+            if (lab_is_near(typed, t->name))
+                return t->name;
+        }
+    }
+    return "";
+}
+
+static int unknown(const struct lab_opt *o, const char *word, const char *name, size_t length) {
+    char *typed = lab_copy_n(name, length);
+    const char *meant = near_to(o, typed);
+    lab_complain("%s: unknown option '%s' (%s%s%ssee '%s --help')", o->command, word,
+                 *meant ? "is --" : "", meant, *meant ? " meant? " : "", o->command);
+    free(typed);
     return LAB_OPT_ERROR;
 }
 
@@ -30,6 +53,23 @@ static int take_value(struct lab_opt *o, const struct lab_option *found, const c
     return found->id;
 }
 
+static const struct lab_option *find_name(const struct lab_option *table, const char *name,
+                                          size_t length) {
+    for (const struct lab_option *t = table; t && t->name; t++) {
+        if (strlen(t->name) == length && strncmp(t->name, name, length) == 0)
+            return t;
+    }
+    return NULL;
+}
+
+static const struct lab_option *find_letter(const struct lab_option *table, char letter) {
+    for (const struct lab_option *t = table; t && t->name; t++) {
+        if (t->letter && t->letter == letter)
+            return t;
+    }
+    return NULL;
+}
+
 int lab_opt_next(struct lab_opt *o) {
     const char *word = *o->argv;
     if (!word)
@@ -40,12 +80,11 @@ int lab_opt_next(struct lab_opt *o) {
         return LAB_OPT_WORD;
     }
     if (word[1] != '-') {
-        for (const struct lab_option *t = o->table; t->name; t++) {
-            if (t->letter && word[1] == t->letter) {
-                return take_value(o, t, word[2] ? word + 2 : NULL, word);
-            }
-        }
-        return fail(o, "unknown option", word);
+        const struct lab_option *t = find_letter(o->table, word[1]);
+        if (!t)
+            t = find_letter(o->shared, word[1]);
+        return t ? take_value(o, t, word[2] ? word + 2 : NULL, word)
+                 : fail(o, "unknown option", word);
     }
     if (word[2] == '\0') {
         o->only_words = true;
@@ -54,12 +93,12 @@ int lab_opt_next(struct lab_opt *o) {
     const char *name = word + 2;
     size_t length = strcspn(name, "=");
     const char *given = name[length] ? name + length + 1 : NULL;
-    for (const struct lab_option *t = o->table; t->name; t++) {
-        if (strlen(t->name) == length && strncmp(t->name, name, length) == 0) {
-            return take_value(o, t, given, word);
-        }
-    }
-    return fail(o, "unknown option", word);
+    const struct lab_option *t = find_name(o->table, name, length);
+    if (!t)
+        t = find_name(o->more, name, length);
+    if (!t)
+        t = find_name(o->shared, name, length);
+    return t ? take_value(o, t, given, word) : unknown(o, word, name, length);
 }
 
 void lab_opt_print(const struct lab_option *table, FILE *f) {

@@ -26,6 +26,7 @@ enum {
 struct lab_opt {
     char **argv; /* what is left, ended by NULL */
     const struct lab_option *table;
+    const struct lab_option *more, *shared; /* other tables, or NULL */
     const char *command; /* for messages, e.g. "heddle lab" */
     const char *name;    /* of the option just returned, without dashes */
     const char *value;   /* of the option or word just returned */

@@ -3,6 +3,7 @@
 #include "record.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "text.h"
 
@@ -38,6 +39,27 @@ struct lab_result *lab_run_add(struct lab_run *run) {
     return r;
 }
 
+const char *lab_run_mode(const char *mode) {
+    static const char *const known[] = {"quick", "default", "full", "run", "import"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(mode, known[i]) == 0)
+            return known[i];
+    }
+    static struct other {
+        struct other *next;
+        char mode[];
+    } *others;
+    for (const struct other *o = others; o; o = o->next) {
+        if (strcmp(mode, o->mode) == 0)
+            return o->mode;
+    }
+    struct other *o = lab_alloc(1, sizeof(*o) + strlen(mode) + 1);
+    memcpy(o->mode, mode, strlen(mode) + 1);
+    o->next = others;
+    others = o;
+    return o->mode;
+}
+
 static void free_pairs(struct lab_pair *pairs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         free(pairs[i].key);
@@ -60,6 +82,10 @@ static void free_result(struct lab_result *r) {
 }
 
 void lab_run_free(struct lab_run *run) {
+    char *const texts[] = {run->uid,    run->time,  run->label,         run->command,
+                           run->commit, run->flags, run->source_format, run->source};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        free(texts[i]);
     free_pairs(run->machine, run->machine_count);
     free_pairs(run->options, run->option_count);
     for (size_t i = 0; i < run->subject_count; i++) {

@@ -3,8 +3,9 @@
  * that every report (text, CSV, JSON, HTML) reads.
  *
  * The unit of inference is the process. Each process of a subject prints some samples; their
- * median is the process's one value, and median, minimum, maximum and interval are taken over
- * these values. Raw samples are kept for the record, and never pooled. */
+ * median, without those that are warm-up, is the process's one value, and median, minimum, maximum
+ * and interval are taken over these values. Raw samples are kept for the record, and never
+ * pooled. */
 #ifndef HEDDLE_LAB_RESULT_H
 #define HEDDLE_LAB_RESULT_H
 
@@ -75,8 +76,18 @@ struct lab_subject_info {
     bool free_threaded; /* a Python without the global lock */
 };
 
+/* A run, and where it comes from. What is unknown is NULL. */
 struct lab_run {
-    const char *mode; /* quick, default, full */
+    long long id;        /* in the store; 0: not stored */
+    char *uid;           /* the same in every store and file that holds the run */
+    char *time;          /* when it began, UTC: 2026-11-22T01:02:03Z */
+    char *label;         /* a name that the user gave it */
+    char *command;       /* the command line that repeats it */
+    char *commit;        /* of what was measured */
+    char *flags;         /* with which that was built */
+    char *source_format; /* an imported run: what it was (pyperf, gbench, hyperfine) */
+    char *source;        /* and the file itself, so that nothing of it is lost */
+    const char *mode;    /* quick, default, full; run; import. Not freed: see lab_run_mode() */
     bool interrupted; /* ended by a signal: what is here was measured until then */
     bool out_of_time; /* the time budget ended before every round was run */
     struct lab_pair *machine;

@@ -10,10 +10,14 @@
  * -ETIMEDOUT. hd_interrupt() ends any of them with -EINTR. In both cases the kernel's operation has
  * been cancelled, or has ended without effect, when the call returns: the buffer and the descriptor
  * are the caller's again. An operation that had an effect before the cancellation came reports its
- * result instead, and the interruption stays pending.
+ * result instead, and the interruption stays pending. With a deadline that is past, such as 0, they
+ * do what can be done without waiting, of files what is in memory, and begin nothing else.
  *
- * A descriptor must not be closed while another thread is in a call on it: interrupt that thread
- * first, or shutdown() the socket.
+ * hd_close() ends the waits of other threads at the descriptor: they return -EBADF; hd_io(3) has
+ * who is not told. Where it cannot be excluded that a thread is about to call, interrupt it first,
+ * or shutdown() the socket. Close with hd_close() what these calls were used on, not with close():
+ * the runtime would not learn that the number is free. If another file gets it, a thread that waits
+ * for that may be told up to a tenth of a second late.
  *
  * On foreign kernel threads the calls block the kernel thread; deadlines hold, and nothing
  * interrupts them. None may be called from signal handlers. */
@@ -109,8 +113,8 @@ HD_API int hd_openat_until(int dir, const char *path, int flags, mode_t mode,
 HD_API int hd_fsync(int fd);
 /* As hd_fsync(), giving up at deadline_ns. */
 HD_API int hd_fsync_until(int fd, uint64_t deadline_ns);
-/* Not interrupted and without deadline: the descriptor is closed when it returns, whatever it
- * returns. */
+/* As close(). Not interrupted and without deadline: the descriptor is closed when it returns,
+ * whatever it returns. Other threads that wait at it return -EBADF. */
 HD_API int hd_close(int fd);
 
 /* As waitpid(). With WNOHANG in options it does not wait. */

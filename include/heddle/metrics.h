@@ -37,9 +37,31 @@ struct hd_metrics {
     uint64_t io_cancelled;        /* of those, cancelled by interruption or deadline */
     uint64_t io_helped;           /* of those, done by helper threads */
     const char *io_kind;          /* "io_uring" or "epoll" */
+    uint64_t io_watches;          /* how often the kernel was told to watch a descriptor */
+    uint64_t io_reused;           /* waits that began late, since the number was another file's
+                                   * before, which was not closed with hd_close() */
+    /* Stacks, now: each that was ever used is in use, cached, idle or clean. */
+    uint64_t stacks_mapped;       /* address space is there for so many */
+    uint64_t stacks_used;         /* threads stand on them */
+    uint64_t stacks_cached;       /* at hand of a worker */
+    uint64_t stacks_idle;         /* idle, with what memory they have */
+    uint64_t stacks_clean;        /* idle, and their memory was given back */
+    uint64_t stacks_unguarded;    /* of all, those for which there was no guard */
+    uint64_t stack_bytes_mapped;  /* address space of all */
+    uint64_t stack_bytes_idle;    /* address space of the idle ones: at most so much memory */
+    uint64_t stack_bytes_trimmed; /* memory given back since the start */
+    uint64_t stacks_explicit;     /* of huge pages that were set aside */
+    uint64_t stacks_transparent;  /* of transparent huge pages */
+    uint64_t stacks_missed;       /* were to have huge pages, and have ordinary ones */
+    /* Workers. */
+    uint64_t workers;             /* now, those that run threads: hd_worker_count() */
+    uint64_t workers_most;        /* how many there can be, should the process get more CPUs */
 };
 
-#define HD_METRICS_INIT { .size = sizeof(struct hd_metrics) }
+#define HD_METRICS_INIT {                                                                         \
+    sizeof(struct hd_metrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,     \
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                \
+}
 
 /* Fills in the counters; each is exact by itself, all together are not one moment. 0, -EINVAL (no
  * runtime runs, or out->size is 0). From anywhere but signal handlers; does not block. */

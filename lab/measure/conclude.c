@@ -8,6 +8,7 @@
 #include "../stat/stat.h"
 #include "../text.h"
 #include "plan.h"
+#include "warmup.h"
 
 static const struct lab_collected *collected(const struct lab_item *item, const char *metric) {
     for (size_t i = 0; i < item->collected_count; i++) {
@@ -17,8 +18,15 @@ static const struct lab_collected *collected(const struct lab_item *item, const 
     return NULL;
 }
 
-static double median_of(const struct lab_process_samples *p) {
-    return lab_stat_median(p->values, p->count);
+/* Without the first `cold` samples. */
+static double median_of(const struct lab_process_samples *p, size_t cold) {
+    return lab_stat_median(p->values + cold, p->count - cold);
+}
+
+static struct lab_warmup warmup_of(const struct lab_collected *c) {
+    if (!lab_warmup_applies(c->unit))
+        return (struct lab_warmup){0};
+    return lab_warmup_find(c->processes, c->count);
 }
 
 /* The reference's processes in this group, or NULL. */
@@ -33,14 +41,15 @@ static const struct lab_collected *find_bare(const struct lab_group *g) {
 /* Each process is divided by the reference of its own round, which ran seconds apart from it:
  * what slows the machine for a minute falls out. The median of these ratios is the estimate. */
 static double ratio_to_bare(const struct lab_collected *c, const struct lab_collected *bare) {
+    size_t cold = warmup_of(c).samples, bare_cold = warmup_of(bare).samples;
     double *ratios = lab_alloc(c->count, sizeof(*ratios));
     size_t n = 0;
     for (size_t i = 0; i < c->count; i++) {
         for (size_t k = 0; k < bare->count; k++) {
-            double floor = median_of(&bare->processes[k]);
+            double floor = median_of(&bare->processes[k], bare_cold);
             if (bare->rounds[k] != c->rounds[i] || floor <= 0)
                 continue;
-            ratios[n++] = median_of(&c->processes[i]) / floor;
+            ratios[n++] = median_of(&c->processes[i], cold) / floor;
             break;
         }
     }
@@ -56,7 +65,7 @@ static void copy_params(struct lab_result *r, const struct lab_item *item) {
     }
 }
 
-static void estimate(struct lab_result *r, const struct lab_collected *c) {
+static void estimate(struct lab_result *r, const struct lab_collected *c, size_t cold) {
     r->n = c->count;
     r->samples = lab_alloc(c->count, sizeof(*r->samples));
     r->processes = lab_alloc(c->count, sizeof(*r->processes));
@@ -66,7 +75,7 @@ static void estimate(struct lab_result *r, const struct lab_collected *c) {
         to->count = from->count;
         to->values = lab_alloc(from->count, sizeof(double));
         memcpy(to->values, from->values, from->count * sizeof(double));
-        r->samples[i] = median_of(from);
+        r->samples[i] = median_of(from, cold);
     }
     struct lab_interval interval = lab_stat_interval95(r->samples, r->n);
     r->median = lab_stat_median(r->samples, r->n);
@@ -74,6 +83,18 @@ static void estimate(struct lab_result *r, const struct lab_collected *c) {
     r->max = lab_stat_max(r->samples, r->n);
     r->ci_low = interval.low;
     r->ci_high = interval.high;
+}
+
+/* The record says what was left out: the raw samples still hold it. */
+static void note_warmup(struct lab_run *run, const struct lab_result *r, struct lab_warmup w) {
+    if (w.samples == 0)
+        return;
+    char *text =
+        lab_format("%s%s%s: the first %zu of %zu samples of each process are warm-up, left out%s",
+                   r->variant, *r->variant ? " " : "", r->metric, w.samples, r->processes[0].count,
+                   w.unsettled ? "; the others may not have settled" : "");
+    lab_run_note(run, r->experiment, r->subject, "warmup", text);
+    free(text);
 }
 
 static void add_result(struct lab_run *run, const struct lab_group *g, const struct lab_item *item,
@@ -94,7 +115,9 @@ static void add_result(struct lab_run *run, const struct lab_group *g, const str
     r->primary = m && m->primary;
     r->per_thing = m && m->per_thing;
     copy_params(r, item);
-    estimate(r, c);
+    struct lab_warmup warmup = warmup_of(c);
+    estimate(r, c, warmup.samples);
+    note_warmup(run, r, warmup);
     r->bare_ratio = m && m->over_bare && bare ? ratio_to_bare(c, bare) : NAN;
 }
 

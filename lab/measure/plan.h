@@ -50,10 +50,10 @@ struct lab_item {
     size_t collected_count;
 };
 
-/* One variant of an experiment: its items take turns. */
+/* One variant of an experiment, or one point of its sweep: its items take turns. */
 struct lab_group {
     const struct lab_experiment *experiment;
-    const char *variant, *title;
+    char *variant; /* with the point, as lab_variant_length() reads it */
     struct lab_item *items;
     size_t item_count;
     size_t *order; /* of the items in this round */

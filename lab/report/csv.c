@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "../text.h"
+#include "csv.h"
 #include "json.h"
 #include "report.h"
 
-static void field(FILE *f, const char *s) {
+void lab_csv_field(FILE *f, const char *s) {
     if (!strpbrk(s, ",\"\r\n")) {
         fputs(s, f);
         return;
@@ -23,20 +24,20 @@ static void field(FILE *f, const char *s) {
     fputc('"', f);
 }
 
-static void number(FILE *f, double value) {
+void lab_csv_number(FILE *f, double value) {
     char text[32] = "";
     if (isfinite(value))
         lab_shortest_number(text, value);
     fputs(text, f);
 }
 
-static void joined_params(FILE *f, const struct lab_result *r) {
+void lab_csv_params(FILE *f, const struct lab_result *r) {
     struct lab_text t = {0};
     lab_text_add(&t, "", 0);
     for (size_t i = 0; i < r->param_count; i++) {
         lab_text_printf(&t, "%s%s=%s", i ? ";" : "", r->params[i].key, r->params[i].value);
     }
-    field(f, t.data);
+    lab_csv_field(f, t.data);
     lab_text_free(&t);
 }
 
@@ -45,24 +46,24 @@ static void row(FILE *f, const struct lab_result *r) {
     const char *const names[] = {r->experiment, r->subject, r->metric, r->unit};
     const double values[] = {r->median, r->min, r->max, r->ci_low, r->ci_high};
     for (size_t i = 0; i < 4; i++) {
-        field(f, names[i]);
+        lab_csv_field(f, names[i]);
         fputc(',', f);
     }
-    joined_params(f, r);
+    lab_csv_params(f, r);
     fprintf(f, ",%zu,", r->n);
     for (size_t i = 0; i < 5; i++) {
-        number(f, values[i]);
+        lab_csv_number(f, values[i]);
         fputc(',', f);
     }
     for (size_t i = 0; i < r->n; i++) {
         if (i)
             fputc(';', f);
-        number(f, r->samples[i]);
+        lab_csv_number(f, r->samples[i]);
     }
     fputc(',', f);
-    field(f, r->variant);
+    lab_csv_field(f, r->variant);
     fprintf(f, ",%s,", better[r->better]);
-    number(f, r->bare_ratio);
+    lab_csv_number(f, r->bare_ratio);
     fputs("\r\n", f);
 }
 

@@ -123,9 +123,10 @@ void lab_human_range(char cell[LAB_CELL * 2], double low, double high, const cha
     pick(high, unit, &factor, &name_high);
     human(a, low, unit, strcmp(name_low, name_high) != 0);
     human(b, high, unit, true);
-    int n = snprintf(text, sizeof(text), "%s-%s", a, b);
+    bool exponents = strstr(a, "e-") || strstr(b, "e-") || strstr(a, "e+") || strstr(b, "e+");
+    int n = snprintf(text, sizeof(text), "%s%s%s", a, exponents ? " to " : "-", b);
     if (n > RANGE_WIDTH)
-        n = snprintf(text, sizeof(text), "%.0e-%.0e", low, high);
+        n = snprintf(text, sizeof(text), "%.0e to %.0e", low, high);
     if (n > RANGE_WIDTH)
         snprintf(text, sizeof(text), "wide");
     memcpy(cell, text, sizeof(text));

@@ -29,7 +29,7 @@ const char *html_phrase(const char *experiment, const char *metric) {
             return phrases[i].phrase;
         }
     }
-    return "The median is";
+    return NULL;
 }
 
 /* Whether a does better than b. */
@@ -43,10 +43,6 @@ static bool is_apart(const struct lab_result *a, const struct lab_result *b) {
     return a->ci_high < b->ci_low || b->ci_high < a->ci_low;
 }
 
-static bool is_comparable(const struct lab_result *a, const struct lab_result *b) {
-    return a->per_thing || lab_same_work(a, b);
-}
-
 /* The best of the metric's results that can be compared with `with`, without `with` itself. */
 static const struct lab_result *best_other(const struct html_span *s,
                                            const struct lab_result *with) {
@@ -54,7 +50,7 @@ static const struct lab_result *best_other(const struct html_span *s,
     for (size_t i = s->begin; i < s->end; i++) {
         const struct lab_result *r = &s->run->results[i];
         if (r == with || strcmp(r->metric, with->metric) != 0 || html_is_bare(r)) continue;
-        if (is_comparable(r, with) && (!best || is_better(r, best))) best = r;
+        if (html_comparable(r, with) && (!best || is_better(r, best))) best = r;
     }
     return best;
 }
@@ -110,10 +106,15 @@ void html_say(FILE *f, const struct html_span *s, const char *metric) {
     }
     if (!r) return;
     char *value = html_value(r->median, r->unit);
-    html_printf(f, "%s <strong>%s</strong> with %s", html_phrase(s->name, metric), value,
-                r->subject);
+    const char *phrase = html_phrase(s->name, metric);
+    if (phrase) {
+        html_printf(f, "%s", phrase);
+    } else {
+        html_printf(f, "%s:", html_metric_label(s, metric));
+    }
+    html_printf(f, " <strong>%s</strong> with %s", value, r->subject);
     free(value);
-    if (pthread && pthread != r && is_comparable(r, pthread)) {
+    if (pthread && pthread != r && html_comparable(r, pthread)) {
         char *said = compare(r, pthread);
         html_printf(f, ", %s", said);
         free(said);
@@ -169,6 +170,8 @@ static void add_options(struct lab_text *t, const struct html_span *s) {
 
 char *html_command(const struct html_span *s) {
     struct lab_text t = {0}, names = {0};
+    bool elsewhere = !s->experiment || s->experiment->elsewhere;
+    if (elsewhere) return s->run->command ? lab_copy(s->run->command) : NULL;
     html_shell_word(&t, "heddle");
     html_shell_word(&t, "lab");
     html_shell_word(&t, s->name);

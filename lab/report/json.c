@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /* A run as JSON. Keys may be added to the schema; what is there keeps its name and meaning, or
  * "schema" is counted up. */
-#include "json.h"
+#include "json_run.h"
 
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../experiment.h"
 #include "report.h"
 
-enum { SCHEMA = 1 };
+enum { SCHEMA = 1, LONGEST_INTEGER = 18 /* digits that every reader takes */ };
 
-static void write_pairs(struct lab_json *j, const char *key, const struct lab_pair *pairs,
-                        size_t count, bool flat) {
+/* A seed may have 20 digits, which is a number that many readers of JSON refuse or round. */
+static bool bare(const struct lab_pair *p) {
+    return p->number && (strlen(p->value) <= LONGEST_INTEGER || strpbrk(p->value, ".eE"));
+}
+
+void lab_json_pairs(struct lab_json *j, const char *key, const struct lab_pair *pairs, size_t count,
+                    bool flat) {
     lab_json_object(j, key, flat);
     for (size_t i = 0; i < count; i++) {
-        if (pairs[i].number) {
+        if (bare(&pairs[i])) {
             lab_json_literal(j, pairs[i].key, pairs[i].value);
         } else {
             lab_json_string(j, pairs[i].key, pairs[i].value);
@@ -27,16 +37,18 @@ static void write_numbers(struct lab_json *j, const char *key, const double *val
     lab_json_end_array(j);
 }
 
-static void write_result(struct lab_json *j, const struct lab_result *r) {
+void lab_json_result(struct lab_json *j, const char *key, const struct lab_result *r) {
     static const char *const better[] = {"lower", "higher", NULL};
-    lab_json_object(j, NULL, false);
+    lab_json_object(j, key, false);
     lab_json_string(j, "experiment", r->experiment);
     lab_json_string(j, "variant", r->variant);
     lab_json_string(j, "subject", r->subject);
     lab_json_string(j, "metric", r->metric);
     lab_json_string(j, "unit", r->unit);
     lab_json_string(j, "better", better[r->better]);
-    write_pairs(j, "params", r->params, r->param_count, true);
+    lab_json_bool(j, "primary", r->primary);
+    lab_json_bool(j, "per_thing", r->per_thing);
+    lab_json_pairs(j, "params", r->params, r->param_count, true);
     lab_json_integer(j, "n", (long long)r->n);
     lab_json_number(j, "median", r->median);
     lab_json_number(j, "min", r->min);
@@ -95,21 +107,75 @@ static void write_notes(struct lab_json *j, const struct lab_run *run) {
     lab_json_end_array(j);
 }
 
+/* What is unknown is left out. */
+static void write_known(struct lab_json *j, const char *key, const char *value) {
+    if (value)
+        lab_json_string(j, key, value);
+}
+
+void lab_json_head(struct lab_json *j, const struct lab_run *run) {
+    lab_json_integer(j, "schema", SCHEMA);
+    lab_json_string(j, "mode", run->mode);
+    if (run->id)
+        lab_json_integer(j, "id", run->id);
+    write_known(j, "uid", run->uid);
+    write_known(j, "time", run->time);
+    write_known(j, "label", run->label);
+    write_known(j, "command", run->command);
+    write_known(j, "commit", run->commit);
+    write_known(j, "flags", run->flags);
+    lab_json_bool(j, "interrupted", run->interrupted);
+    lab_json_bool(j, "out_of_time", run->out_of_time);
+    lab_json_pairs(j, "machine", run->machine, run->machine_count, false);
+    lab_json_pairs(j, "options", run->options, run->option_count, false);
+    write_subjects(j, run);
+    write_failures(j, run);
+    write_notes(j, run);
+}
+
+/* What earlier sources say, beside what was measured. */
+static void write_references(struct lab_json *j, const struct lab_run *run) {
+    static const char *const words[] = {"unmeasured", "agrees", "disagrees", "undecided"};
+    struct lab_check *checks;
+    size_t count = lab_references_check(run, &checks);
+    lab_json_array(j, "references", false);
+    for (size_t i = 0; i < count; i++) {
+        const struct lab_check *c = &checks[i];
+        const struct lab_reference *r = c->reference;
+        bool measured = c->agreement != LAB_UNMEASURED;
+        lab_json_object(j, NULL, false);
+        lab_json_string(j, "source", r->source);
+        lab_json_string(j, "experiment", r->experiment);
+        lab_json_string(j, "variant", c->result ? c->result->variant : NULL);
+        lab_json_string(j, "subject", c->result ? c->result->subject : r->subject);
+        lab_json_string(j, "metric", r->metric);
+        lab_json_string(j, "what", r->what);
+        lab_json_string(j, "than_subject", r->than_subject);
+        lab_json_string(j, "than_metric", r->than_metric);
+        lab_json_string(j, "says", r->says);
+        write_numbers(j, "between", (const double[]){r->low, r->high}, 2);
+        lab_json_number(j, "measured", measured ? c->measured : NAN);
+        write_numbers(j, "range", (const double[]){measured ? c->low : NAN,
+                                                   measured ? c->high : NAN}, 2);
+        lab_json_string(j, "verdict", words[c->agreement]);
+        lab_json_string(j, "because", r->because);
+        lab_json_end_object(j);
+    }
+    lab_json_end_array(j);
+    free(checks);
+}
+
 int report_json(const struct lab_run *run, FILE *f) {
     struct lab_json j = {.f = f};
     lab_json_object(&j, NULL, false);
-    lab_json_integer(&j, "schema", SCHEMA);
-    lab_json_string(&j, "mode", run->mode);
-    lab_json_bool(&j, "interrupted", run->interrupted);
-    lab_json_bool(&j, "out_of_time", run->out_of_time);
-    write_pairs(&j, "machine", run->machine, run->machine_count, false);
-    write_subjects(&j, run);
+    lab_json_head(&j, run);
     lab_json_array(&j, "results", false);
     for (size_t i = 0; i < run->result_count; i++)
-        write_result(&j, &run->results[i]);
+        lab_json_result(&j, NULL, &run->results[i]);
     lab_json_end_array(&j);
-    write_failures(&j, run);
-    write_notes(&j, run);
+    write_references(&j, run);
+    write_known(&j, "source_format", run->source_format);
+    write_known(&j, "source", run->source);
     lab_json_end_object(&j);
     fputc('\n', f);
     return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Writing JSON (RFC 8259).
  *
- * Not jansson: the lab only writes JSON, a stream of it; a hundred lines do that, keep the order
- * of keys, print numbers so that they read back exactly, and one package less is needed to build.
- * Reading files of other tools will be another matter. */
+ * Not Jansson, which reads it (lab/store/): what is written is a stream, not a tree in memory; a
+ * hundred lines do that, and print numbers so short that people can read them and so long that they
+ * read back exactly. */
 #ifndef HEDDLE_LAB_JSON_H
 #define HEDDLE_LAB_JSON_H
 

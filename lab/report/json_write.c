@@ -115,7 +115,9 @@ void lab_json_string(struct lab_json *j, const char *key, const char *value) {
 
 void lab_json_number(struct lab_json *j, const char *key, double value) {
     char text[32] = "null";
-    if (isfinite(value))
+    if (value == 0 && signbit(value))
+        memcpy(text, "-0.0", sizeof("-0.0")); /* many readers take -0 for a whole number: 0 */
+    else if (isfinite(value))
         lab_shortest_number(text, value);
     lab_json_literal(j, key, text);
 }

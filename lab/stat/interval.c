@@ -22,20 +22,8 @@
 #include <string.h>
 
 #include "../text.h"
+#include "distribution.h"
 #include "stat.h"
-
-double lab_stat_t975(size_t df) {
-    static const double table[] = {12.706205, 4.302653, 3.182446, 2.776445, 2.570582,
-                                   2.446912,  2.364624, 2.306004, 2.262157, 2.228139};
-    enum { KNOWN = sizeof(table) / sizeof(table[0]) };
-    if (df <= KNOWN)
-        return table[df - 1];
-    /* The expansion of Cornish and Fisher around the normal quantile; off by less than 2e-4 here
-     * (Abramowitz and Stegun, 26.7.5). */
-    const double z = 1.959963985, n = (double)df, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
-    return z + (z3 + z) / (4 * n) + (5 * z5 + 16 * z3 + 3 * z) / (96 * n * n) +
-           (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * n * n * n);
-}
 
 size_t lab_stat_order_rank95(size_t n) {
     /* log2 of binomial terms: exact enough for any n, and no overflow. */
@@ -74,7 +62,8 @@ static struct lab_interval by_t(const double *values, size_t n, bool logs) {
         double d = (logs ? log(values[i]) : values[i]) - mean;
         squares += d * d;
     }
-    double half = lab_stat_t975(n - 1) * sqrt(squares / (double)(n - 1) / (double)n);
+    double error = sqrt(squares / (double)(n - 1) / (double)n);
+    double half = lab_stat_student_point(0.025, (double)(n - 1)) * error;
     struct lab_interval interval = {mean - half, mean + half};
     if (logs) {
         interval.low = exp(interval.low);

@@ -19,9 +19,6 @@ struct lab_interval {
  * medians, the unit of inference). {NAN, NAN} for fewer than three. See interval.c. */
 struct lab_interval lab_stat_interval95(const double *values, size_t n);
 
-/* The two-sided 97.5 % point of Student's t distribution. df >= 1. */
-double lab_stat_t975(size_t df);
-
 /* The largest k >= 1 for which the k-th smallest and the k-th largest of n values hold the median
  * between them with a probability of at least 95 %; 0 if there is none (n < 6). */
 size_t lab_stat_order_rank95(size_t n);

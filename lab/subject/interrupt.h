@@ -10,6 +10,9 @@
 /* Takes SIGINT, SIGTERM and SIGHUP (those that are not ignored) and SIGCHLD. */
 void lab_interrupt_install(void);
 
+/* For a process that the kernel ends with its parent: a second signal does nothing by itself. */
+void lab_interrupt_survive(void);
+
 /* The signal that came, or 0. */
 int lab_interrupt_signal(void);
 
@@ -21,7 +24,7 @@ void lab_interrupt_block(sigset_t *waiting, sigset_t *before);
 void lab_interrupt_reset(void);
 
 /* A file that a second signal removes before the command dies. */
-enum { LAB_INTERRUPT_FILES = 4 };
+enum { LAB_INTERRUPT_FILES = 8 };
 void lab_interrupt_remove(const char *path);
 void lab_interrupt_keep(const char *path);
 

@@ -25,10 +25,13 @@ enum {
 };
 static const double probe_timeout_s = 5;
 
-/* Runs unchanged on 2.7. The last item is the executable's own idea of its path, which may contain
- * blanks. */
+/* Runs unchanged on 2.7. The current directory is taken out of the path first: a random.py that
+ * lies there is no module of the interpreter's. The last item is the executable's own idea of its
+ * path, which may contain blanks. */
 static const char probe[] =
-    "import sys,platform\n"
+    "import sys\n"
+    "sys.path[:]=[p for p in sys.path if p]\n"
+    "import platform\n"
     "try:\n"
     "    import sysconfig\n"
     "    free=1 if sysconfig.get_config_var('Py_GIL_DISABLED') else 0\n"

@@ -13,118 +13,18 @@ alone. The command line and the output are those of the bench programs:
 
 The work is the same as in the C programs of the same names, by the means that Python has. There
 is no `switch`: Python has no call that hands the processor to another thread. `wake` is nearest.
+What is about the interpreter itself has files of its own beside this one; each also runs alone.
 """
 from __future__ import print_function
 
 import gc
-import os
 import sys
 import threading
 import time
 
-try:
-    import resource
-except ImportError:
-    resource = None
-
-try:
-    clock = time.perf_counter
-except AttributeError:  # Python 2: microseconds at best
-    clock = time.time
-
-
-class CannotMeasure(Exception):
-    pass
-
-
-def sample(metric, unit, value):
-    print("sample %s %s %.9g" % (metric, unit, value))
-
-
-def note(key, text):
-    print("note %s %s" % (key, text))
-
-
-def quantile(values, part):
-    values = sorted(values)
-    at = part * (len(values) - 1)
-    low = int(at)
-    high = min(low + 1, len(values) - 1)
-    return values[low] + (values[high] - values[low]) * (at - low)
-
-
-# ---- the system ----
-
-def keep_on_cpus(cpus):
-    """Keeps the calling kernel thread, and those that it makes, on these CPUs."""
-    try:
-        os.sched_setaffinity(0, cpus)
-    except AttributeError:  # before 3.3
-        import ctypes
-        mask = (ctypes.c_ulong * 16)()
-        for cpu in cpus:
-            mask[cpu // 64] |= 1 << (cpu % 64)
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.sched_setaffinity(0, ctypes.sizeof(mask), mask) != 0:
-            raise CannotMeasure("sched_setaffinity: %s" % os.strerror(ctypes.get_errno()))
-
-
-def status_fields(path="/proc/self/status"):
-    """The fields of /proc/self/status that are counted in kB, in bytes."""
-    fields = {}
-    with open(path) as f:
-        for line in f:
-            words = line.split()
-            if len(words) == 3 and words[2] == "kB":
-                fields[words[0].rstrip(":")] = int(words[1]) * 1024
-            elif words and words[0] == "Cpus_allowed_list:":
-                fields["cpus"] = words[1] if len(words) > 1 else "0"
-    return fields
-
-
-def allowed_cpus():
-    cpus = []
-    for part in status_fields().get("cpus", "0").split(","):
-        first, _, last = part.partition("-")
-        cpus.extend(range(int(first), int(last or first) + 1))
-    return cpus
-
-
-def limit_cpus(workers):
-    if workers:
-        keep_on_cpus(allowed_cpus()[:workers])
-
-
-def resident_bytes():
-    fields = status_fields()
-    return fields.get("VmRSS", 0) + fields.get("VmPTE", 0)
-
-
-def context_switches():
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_nvcsw + usage.ru_nivcsw
-
-
-# ---- threads ----
-
-def use_stacks_of(size):
-    if size:
-        threading.stack_size(max(size, 65536))
-
-
-def start_all(threads):
-    """Starts them; after an error joins those that run and raises CannotMeasure."""
-    for i, thread in enumerate(threads):
-        try:
-            thread.start()
-        except Exception as error:  # thread.error in 2.7, RuntimeError in 3
-            raise CannotMeasure("only %d of %d threads could be started: %s"
-                                % (i, len(threads), error))
-
-
-def join_all(threads):
-    for thread in threads:
-        thread.join()
+from common import (CannotMeasure, allowed_cpus, clock, cpu_seconds, join_all, keep_on_cpus,
+                    limit_cpus, main, note, quantile, resident_bytes, resource,
+                    sample, start_all, status_fields, use_stacks_of)
 
 
 def spawn(options):
@@ -169,59 +69,89 @@ def spawn(options):
 
 
 def lifecycle(options):
-    """Many threads that sleep a moment: made, started and joined one after the other."""
+    """Many threads that sleep a moment: made, started and joined one after the other.
+
+    The parts that need more looks at the clock are measured in a round of their own: the first
+    thread-local value, from the first instruction to the last, and from the last, or from the call
+    of join if that came later, until join has returned. Each is the median over the threads."""
     use_stacks_of(options["stack-size"])
     limit_cpus(options["workers"])
     count = options["threads"]
     seconds = options["sleep-us"] / 1e6
-    first = [0.0] * count
+    first, last, own = [0.0] * count, [0.0] * count, [0.0] * count
+    local = threading.local()
 
     def sleep_a_moment(i):
         first[i] = clock()
         time.sleep(seconds)
 
+    def look_closely(i):
+        first[i] = begin = clock()
+        local.value = i
+        own[i] = clock() - begin
+        time.sleep(seconds)
+        last[i] = clock()
+
+    def start_one(run, i, threads):
+        before = clock()
+        thread = threading.Thread(target=run, args=(i,))
+        threads.append(thread)
+        made = clock()
+        try:
+            thread.start()
+        except Exception as error:  # thread.error in 2.7, RuntimeError in 3
+            raise CannotMeasure("only %d of %d threads could be started: %s" % (i, count, error))
+        return before, made, clock()
+
     def live():
         threads = []
         called = [0.0] * count
         create = start = 0.0
-        switches = context_switches() if resource else 0
+        used = resource.getrusage(resource.RUSAGE_SELF) if resource else None
         begin = clock()
         for i in range(count):
-            before = clock()
-            thread = threading.Thread(target=sleep_a_moment, args=(i,))
-            threads.append(thread)
-            made = clock()
-            try:
-                thread.start()
-            except Exception as error:  # thread.error in 2.7, RuntimeError in 3
-                raise CannotMeasure("only %d of %d threads could be started: %s"
-                                    % (i, count, error))
-            after = clock()
-            called[i] = made
-            create += made - before
-            start += after - made
+            before, called[i], after = start_one(sleep_a_moment, i, threads)
+            create += called[i] - before
+            start += after - called[i]
         middle = clock()
         join_all(threads)
         end = clock()
-        if resource:
-            switches = context_switches() - switches
+        now = resource.getrusage(resource.RUSAGE_SELF) if resource else None
         delays = [f - c for f, c in zip(first, called)]
         if min(delays) < 0:
             raise CannotMeasure("a thread did not run")
         first[:] = [0.0] * count
-        return create, start, end - middle, end - begin, quantile(delays, 0.5), switches
+        return create, start, end - middle, end - begin, quantile(delays, 0.5), used, now
+
+    def parts():
+        threads, cleanup = [], []
+        for i in range(count):
+            start_one(look_closely, i, threads)
+        for i in range(count):
+            begin = clock()
+            threads[i].join()
+            cleanup.append(clock() - max(begin, last[i]))
+        if min(last) <= 0:
+            raise CannotMeasure("a thread did not run")
+        sample("tls_ns", "ns", quantile(own, 0.5) * 1e9)
+        sample("exec_ms", "ms", quantile([b - a for a, b in zip(first, last)], 0.5) * 1e3)
+        sample("cleanup_ms", "ms", quantile(cleanup, 0.5) * 1e3)
 
     live()
     gc.collect()
     for _ in range(options["samples"]):
-        create, start, join, total, to_first, switches = live()
+        create, start, join, total, to_first, used, now = live()
         sample("create_ms", "ms", create * 1e3)
         sample("start_ms", "ms", start * 1e3)
         sample("join_ms", "ms", join * 1e3)
         sample("total_ms", "ms", total * 1e3)
         sample("first_ms", "ms", to_first * 1e3)
         if resource:
+            switches = now.ru_nvcsw + now.ru_nivcsw - used.ru_nvcsw - used.ru_nivcsw
             sample("switches_per_thread", "count", switches / float(count))
+            sample("user_us_per_thread", "us", (now.ru_utime - used.ru_utime) * 1e6 / count)
+            sample("kernel_us_per_thread", "us", (now.ru_stime - used.ru_stime) * 1e6 / count)
+    parts()
 
 
 def wake(options):
@@ -342,15 +272,11 @@ def idle(options):
         here.acquire()
     time.sleep(0.05)
 
-    def cpu():
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return usage.ru_utime + usage.ru_stime
-
     for _ in range(options["samples"]):
-        used = cpu()
+        used = cpu_seconds()
         begin = clock()
         time.sleep(options["seconds"])
-        sample("idle_cpu_percent", "percent", 100 * (cpu() - used) / (clock() - begin))
+        sample("idle_cpu_percent", "percent", 100 * (cpu_seconds() - used) / (clock() - begin))
     gate.release()
     join_all(threads)
 
@@ -365,45 +291,22 @@ EXPERIMENTS = {
     "idle": (idle, {"workers": 0, "threads": 1000, "seconds": 2, "stack-size": 0, "samples": 1}),
 }
 
-
-def usage(message):
-    sys.stderr.write("%s\nusage: threads.py EXPERIMENT [--NAME VALUE]...\n"
-                     "       threads.py list\n" % message)
-    for name in sorted(EXPERIMENTS):
-        words = " ".join("--%s %d" % item for item in sorted(EXPERIMENTS[name][1].items()))
-        sys.stderr.write("  %-10s %s\n" % (name, words))
-    return 2
+# The experiments that have files of their own: {experiment: module}. They are read when they are
+# asked for, so that nobody waits for what is not run.
+ELSEWHERE = {"affinity": "affinity", "attributes": "falsesharing", "gil": "gil",
+             "names": "names", "refcount": "refcount", "specialize": "specialize"}
 
 
-def main(arguments):
-    if arguments == ["list"]:
-        print("\n".join(sorted(EXPERIMENTS)))
-        return 0
-    if not arguments or arguments[0] not in EXPERIMENTS:
-        return usage("unknown experiment '%s'" % arguments[0] if arguments else "no experiment")
-    run, defaults = EXPERIMENTS[arguments[0]]
-    options = dict(defaults)
-    rest = arguments[1:]
-    while rest:
-        name = rest[0][2:]
-        if not rest[0].startswith("--") or name not in options:
-            return usage("unknown option '%s'" % rest[0])
-        if len(rest) < 2 or not rest[1].isdigit():
-            return usage("--%s needs a number" % name)
-        options[name] = int(rest[1])
-        rest = rest[2:]
-    for name in ("threads", "count", "iterations", "samples", "seconds"):
-        if options.get(name) == 0:
-            return usage("--%s must not be 0" % name)
-    try:
-        run(options)
-    except (CannotMeasure, MemoryError) as error:
-        print("error %s" % (error or "no memory"))
-        sys.stdout.flush()
-        os._exit(3)  # threads that wait may be left
-    sys.stdout.flush()
-    return 0
+def experiments_for(wanted):
+    """The experiments, with those of the modules that are needed to run or to explain it."""
+    found = dict(EXPERIMENTS)
+    for name, module in ELSEWHERE.items():
+        if wanted == "list":
+            found[name] = None
+        elif wanted == name or wanted not in found and wanted not in ELSEWHERE:
+            found.update(__import__(module).EXPERIMENTS)
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(experiments_for("".join(sys.argv[1:2])), sys.argv[1:]))

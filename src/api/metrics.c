@@ -15,6 +15,8 @@ static uint64_t get(_Atomic uint64_t *counter) {
 }
 
 static void add_workers(struct hd_metrics *m) {
+    m->workers = atomic_load_explicit(&hd__rt.active, memory_order_relaxed);
+    m->workers_most = hd__rt.worker_count;
     for (unsigned i = 0; i < hd__rt.worker_count; i++) {
         struct hd__worker *w = &hd__rt.workers[i];
         m->preempted_carrier += get(&w->preempted_carrier);
@@ -25,6 +27,34 @@ static void add_workers(struct hd_metrics *m) {
         m->preempt_lost_ns += get(&w->lost_ns);
         m->blocking_calls += get(&w->blocking_calls);
     }
+}
+
+/* The caches are their workers' own; the look is a hint, and no atomic access that would cost them
+ * something. */
+#ifdef HD__TSAN
+__attribute__((no_sanitize_thread))
+#endif
+static HD__NOINLINE uint64_t cached_by(const struct hd__worker *w) {
+    return *(const volatile unsigned *)&w->stacks.count;
+}
+
+static void add_stacks(struct hd_metrics *m) {
+    struct hd__stack_stats s;
+    hd__stack_stats(&s);
+    for (unsigned i = 0; i < hd__rt.worker_count; i++)
+        m->stacks_cached += cached_by(&hd__rt.workers[i]);
+    uint64_t not_used = s.idle + s.clean + m->stacks_cached;
+    m->stacks_mapped = s.capacity;
+    m->stacks_used = s.handed_out > not_used ? s.handed_out - not_used : 0;
+    m->stacks_idle = s.idle;
+    m->stacks_clean = s.clean;
+    m->stacks_unguarded = s.unguarded;
+    m->stack_bytes_mapped = s.mapped_bytes;
+    m->stack_bytes_idle = s.idle_bytes;
+    m->stack_bytes_trimmed = s.trimmed_bytes;
+    m->stacks_explicit = s.explicit;
+    m->stacks_transparent = s.transparent;
+    m->stacks_missed = s.missed;
 }
 
 static void add_carriers(struct hd_metrics *m) {
@@ -57,6 +87,7 @@ int hd_metrics_get(struct hd_metrics *out) {
         add_workers(&m);
         add_carriers(&m);
         add_monitor(&m);
+        add_stacks(&m);
         hd__io_metrics(&m);
     }
     hd__runtime_leave();

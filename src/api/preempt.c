@@ -8,6 +8,7 @@
 #include "os/clock.h"
 #include "sched/monitor.h"
 #include "sched/preempt.h"
+#include "sched/rcu.h"
 
 static bool running(void) {
     return atomic_load_explicit(&hd__rt.state, memory_order_acquire) == HD__RT_ON;
@@ -64,6 +65,7 @@ static void begin(struct hd__worker *w) {
 int hd_blocking(hd_fn fn, void *arg, void **result) {
     HD__CHECK(fn != NULL, "hd_blocking: fn is NULL; pass the function to run");
     struct hd__worker *w = hd__sched_enter();
+    hd__rcu_check("calls hd_blocking()");
     if (w) begin(w);
     hd__sched_leave();
     void *value = fn(arg);

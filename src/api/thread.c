@@ -4,6 +4,8 @@
 
 #include "api/options.h"
 #include "base/check.h"
+#include "mem/ref.h"
+#include "sched/place.h"
 #include "sched/worker.h"
 
 void hd_cpuset_add(hd_cpuset *set, unsigned cpu) {
@@ -21,6 +23,7 @@ static HD__NOINLINE int spawn_with(hd_thread **out, const struct hd_attr *attr, 
     struct hd_attr own = {.size = 0};
     int err = hd__options_copy(&own, sizeof own, attr, attr->size);
     if (err) return err;
+    if (hd__place_wanted(&own)) (void)hd__topo_sched(); /* it must not be made inside */
     hd__sched_enter();
     err = hd__sched_spawn(out, &own, fn, arg);
     hd__sched_leave();
@@ -75,6 +78,7 @@ hd_thread *hd_self(void) {
 }
 
 void hd_yield(void) {
+    hd__ref_safe_point();
     hd__sched_enter();
     hd__sched_yield();
     hd__sched_leave();
@@ -87,11 +91,43 @@ uint64_t hd_thread_id(const hd_thread *t) {
 
 const char *hd_thread_name(const hd_thread *t) {
     HD__CHECK(t != NULL, "hd_thread_name: t is NULL");
-    return t->ext ? t->ext->name : "";
+    const struct hd__thread_ext *ext = atomic_load_explicit(&t->ext, memory_order_acquire);
+    return ext ? ext->name : "";
+}
+
+void hd_thread_cpus(hd_thread *t, hd_cpuset *out) {
+    HD__CHECK(t != NULL, "hd_thread_cpus: t is NULL");
+    HD__CHECK(out != NULL, "hd_thread_cpus: out is NULL");
+    hd__sched_enter();
+    hd__place_get_cpus(t, out);
+    hd__sched_leave();
+}
+
+int hd_thread_set_cpus(hd_thread *t, const hd_cpuset *cpus) {
+    HD__CHECK(t != NULL, "hd_thread_set_cpus: t is NULL");
+    hd__sched_enter();
+    int err = hd__place_set_cpus(t, cpus);
+    hd__sched_leave();
+    return err;
 }
 
 size_t hd_stack_min(void) {
     return hd__stack_size_min();
+}
+
+const char *hd_stack_huge_kind(void) {
+    static const char *const names[] = {
+        [HD__PAGES_ORDINARY] = "ordinary",
+        [HD__PAGES_UNKNOWN] = "missed",
+        [HD__PAGES_TRANSPARENT] = "transparent",
+        [HD__PAGES_MISSED] = "missed",
+        [HD__PAGES_EXPLICIT] = "explicit",
+    };
+    hd_thread *t = hd_self();
+    if (!t) return NULL;
+    /* Where huge pages have another size than 2 MiB, the class is an ordinary one. */
+    bool asked = hd__thread_flags(t) & HD__THREAD_HUGE;
+    return asked && t->stack->pages == HD__PAGES_ORDINARY ? "missed" : names[t->stack->pages];
 }
 
 int hd_stack_usage(struct hd_stack_usage *out) {

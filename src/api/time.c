@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "mem/ref.h"
 #include "os/clock.h"
 #include "sched/wait.h"
 
@@ -12,6 +13,7 @@ uint64_t hd_now_ns(void) {
 
 static int sleep_until(uint64_t deadline_ns, const void *site) {
     struct hd__wait w;
+    hd__ref_safe_point();
     hd__sched_enter();
     hd__wait_init(&w, "a sleep to end", NULL, site);
     int err = hd__wait_park(&w, NULL, deadline_ns, 0);

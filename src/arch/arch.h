@@ -20,7 +20,8 @@
  * more load before the stack pointer is known).
  *
  * What is preserved is what the ABI's calls preserve: the callee-saved registers and the
- * floating-point *control* state (rounding, exception masks, flush to zero).
+ * floating-point *control* state (rounding, exception masks, flush to zero). A context may do
+ * without part of it: doc/decisions/selective-state.md.
  *
  * Thread-local variables. A context may go on on another kernel thread, but compilers assume that
  * a thread-local's address is constant within a function. So a function that switches must not
@@ -35,13 +36,26 @@
 
 #include "base/base.h"
 
-/* Assembly and tools/gdb know the offsets of the first three, the same on every CPU. */
+#include <string.h>
+
+/* Assembly and tools/gdb know the offsets, the same on every CPU. */
 struct hd__arch_context {
-    void *sp;    /* 0: stack pointer */
-    void *pc;    /* 8: where it goes on; a landing pad */
-    void *fp;    /* 16: frame pointer, which compilers do not let assembly declare as overwritten */
-    uint64_t fc; /* 24: floating-point control, in this CPU's form */
+    void *sp;         /* 0: stack pointer */
+    void *pc;         /* 8: where it goes on; a landing pad */
+    void *fp;         /* 16: frame pointer, which compilers do not let assembly declare as
+                       * overwritten */
+    uint32_t fc;      /* 24: floating-point control, in this CPU's form */
+    uint16_t x87;     /* 28: x86-64: the x87 unit's */
+    uint16_t without; /* 30: HD__ARCH_WITHOUT_*: what neither a stop nor a continuation touches */
 };
+
+/* Without FPU: no floating-point control. The context runs with that of whoever ran before.
+ * Without vectors: no callee-saved floating-point and vector registers, where the ABI has any. */
+enum { HD__ARCH_WITHOUT_FPU = 1, HD__ARCH_WITHOUT_VECTOR = 2 };
+
+_Static_assert(offsetof(struct hd__arch_context, fc) == 24 &&
+                   offsetof(struct hd__arch_context, without) == 30 &&
+                   sizeof(struct hd__arch_context) == 32, "assembly knows the offsets");
 
 /* Stops the calling context: stores it in *save, continues *to, and passes it `pass`, which is what
  * the call returns there (or the first argument of its entry).
@@ -56,10 +70,26 @@ static HD__ALWAYS_INLINE void *hd__arch_switch(struct hd__arch_context *save,
 static HD__ALWAYS_INLINE void hd__arch_jump(const struct hd__arch_context *to, void *pass)
     __attribute__((noreturn));
 
+/* Gives *c the floating-point control state that hd__arch_fp_capture() saw last, and says what it
+ * does without. Before hd__arch_make(), which leaves this alone. */
+static inline void hd__arch_state(struct hd__arch_context *c, unsigned without);
+
+/* Makes the calling context's floating-point control state that of *c, unless *c does without: the
+ * caller is about to run what *c was made for, without a switch. */
+static HD__ALWAYS_INLINE void hd__arch_fp_enter(const struct hd__arch_context *c);
+
+/* The calling context's floating-point control, without the exceptions that were raised: what a
+ * context without FPU state must leave as it found it. */
+static inline uint64_t hd__arch_fp_control(void);
+
+/* For debug builds: notes the present control state in *c, which does without and has no other use
+ * for the place; whether it is still the same. */
+static inline void hd__arch_fp_note(struct hd__arch_context *c);
+static inline bool hd__arch_fp_noted(const struct hd__arch_context *c);
+
 /* Makes *c a fresh context on a stack whose highest usable address is top (a multiple of 16). When
  * it is first continued it calls entry(pass, arg), with pass from the switch; entry never returns.
- * It starts with the floating-point control state that hd__arch_fp_capture() saw last. Writes two
- * words below top. */
+ * Writes two words below top. */
 static inline void hd__arch_make(struct hd__arch_context *c, void *top,
                                  void (*entry)(void *pass, void *arg), void *arg);
 
@@ -119,7 +149,22 @@ static inline void hd__arch_make(struct hd__arch_context *c, void *top,
     c->sp = word;
     c->pc = (void *)(uintptr_t)hd__arch_entry;
     c->fp = NULL;
-    c->fc = hd__arch_fresh_fc;
+}
+
+static inline void hd__arch_state(struct hd__arch_context *c, unsigned without) {
+    uint64_t state = hd__arch_fresh_fc | (uint64_t)without << 48; /* fc, x87 and without at once */
+    memcpy((char *)c + offsetof(struct hd__arch_context, fc), &state, sizeof state);
+}
+
+static inline void hd__arch_fp_note(struct hd__arch_context *c) {
+    uint64_t now = hd__arch_fp_control();
+    c->fc = (uint32_t)now;
+    c->x87 = (uint16_t)(now >> 32);
+}
+
+static inline bool hd__arch_fp_noted(const struct hd__arch_context *c) {
+    uint64_t now = hd__arch_fp_control();
+    return c->fc == (uint32_t)now && c->x87 == (uint16_t)(now >> 32);
 }
 
 #endif

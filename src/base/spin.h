@@ -24,6 +24,24 @@ typedef struct {
 /* Waits until the lock is free and takes it; called after one failed attempt. */
 void hd__spin_slow(hd__spin *s) __attribute__((noinline, cold));
 
+/* One turn of such a wait, between two looks; `turn` counts from 0. Most pause for some
+ * nanoseconds, one in a while gives the CPU away, and later ones sleep for moments. */
+void hd__spin_turn(unsigned turn);
+
+/* In checked builds: called before a lock is taken; aborts where the caller could be preempted with
+ * it, since those who spin for it would wait for a thread that waits for their worker. NULL: there
+ * is nothing to preempt anybody. */
+#ifdef HD_DEBUG
+extern void (*_Atomic hd__spin_check)(void);
+#endif
+
+static inline void hd__spin_checked(void) {
+#ifdef HD_DEBUG
+    void (*check)(void) = atomic_load_explicit(&hd__spin_check, memory_order_relaxed);
+    if (check) check();
+#endif
+}
+
 static inline bool hd__spin_trylock(hd__spin *s) {
     /* The plain look first keeps a failing attempt from taking the line away from the holder. */
     return atomic_load_explicit(&s->word, memory_order_relaxed) == 0 &&
@@ -31,6 +49,7 @@ static inline bool hd__spin_trylock(hd__spin *s) {
 }
 
 static inline void hd__spin_lock(hd__spin *s) {
+    hd__spin_checked();
     if (HD__UNLIKELY(atomic_exchange_explicit(&s->word, 1, memory_order_acquire) != 0)) {
         hd__spin_slow(s);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* All that ASan, TSan and Valgrind must be told about stacks and switches. In a normal build every
- * function here is empty and struct hd__annotation has no members that cost anything.
+/* All that ASan, TSan and Valgrind must be told about stacks, switches and pools. In a normal build
+ * every function here is empty and struct hd__annotation has no members that cost anything.
  *
  * ASan keeps a "fake stack" for each stack (use after return) and wants to know the bounds of the
  * one that runs; it is told before and after a switch. TSan keeps a shadow state for each context,
@@ -32,6 +32,7 @@
 #ifdef HD__ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
 #endif
 #ifdef HD__TSAN
 #include <sanitizer/tsan_interface.h>
@@ -158,6 +159,54 @@ static inline void hd__annotate_stack_peek(void *low, size_t size) {
     (void)VALGRIND_MAKE_MEM_DEFINED(low, size);
 #endif
     (void)low, (void)size;
+}
+
+/* ---- Pools: memory that is handed out in objects ---- */
+
+/* A range becomes objects, all of them free. What they will hold points to other memory. */
+static HD__ALWAYS_INLINE void hd__annotate_objects_new(void *p, size_t bytes) {
+#ifdef HD__ASAN
+    __lsan_register_root_region(p, bytes);
+    __asan_poison_memory_region(p, bytes);
+#endif
+#ifdef HD__VALGRIND
+    (void)VALGRIND_MAKE_MEM_NOACCESS(p, bytes);
+#endif
+    (void)p, (void)bytes;
+}
+
+static HD__ALWAYS_INLINE void hd__annotate_objects_gone(void *p, size_t bytes) {
+#ifdef HD__ASAN
+    __lsan_unregister_root_region(p, bytes);
+    __asan_unpoison_memory_region(p, bytes);
+#endif
+    (void)p, (void)bytes;
+}
+
+/* A free object is handed out; keeps: what it holds has a meaning. */
+static HD__ALWAYS_INLINE void hd__annotate_object_take(void *p, size_t bytes, bool keeps) {
+#ifdef HD__ASAN
+    __asan_unpoison_memory_region(p, bytes);
+#endif
+#ifdef HD__VALGRIND
+    if (keeps)
+        (void)VALGRIND_MAKE_MEM_DEFINED(p, bytes);
+    else
+        (void)VALGRIND_MAKE_MEM_UNDEFINED(p, bytes);
+#endif
+    (void)p, (void)bytes, (void)keeps;
+}
+
+/* An object is given back. ASan reports the access if it was free already. */
+static HD__ALWAYS_INLINE void hd__annotate_object_give(void *p, size_t bytes) {
+#ifdef HD__ASAN
+    (void)*(const volatile char *)p;
+    __asan_poison_memory_region(p, bytes);
+#endif
+#ifdef HD__VALGRIND
+    (void)VALGRIND_MAKE_MEM_NOACCESS(p, bytes);
+#endif
+    (void)p, (void)bytes;
 }
 
 /* Whether a tool is in between that does not know the newest system calls and says so. */

@@ -21,10 +21,21 @@ struct hd__context {
 _Noreturn void hd__ctx_annotated_entry(void *pass, void *context);
 #endif
 
-/* Makes c a context that, when first continued, calls entry(pass, arg) on the stack, which must be
- * idle. entry never returns. */
-static inline void hd__ctx_make(struct hd__context *c, struct hd__stack *stack,
-                                void (*entry)(void *pass, void *arg), void *arg) {
+/* Gives c the state in which contexts begin; `without`: HD__ARCH_WITHOUT_*, for good. */
+static inline void hd__ctx_state(struct hd__context *c, unsigned without) {
+    hd__arch_state(&c->regs, without);
+}
+
+/* The calling context is about to run what c, which has its state, was to run: what a switch to c
+ * would load is loaded. */
+static HD__ALWAYS_INLINE void hd__ctx_enter(const struct hd__context *c) {
+    hd__arch_fp_enter(&c->regs);
+}
+
+/* Makes c, which has its state, a context that, when first continued, calls entry(pass, arg) on the
+ * stack, which must be idle. entry never returns. */
+static inline void hd__ctx_place(struct hd__context *c, struct hd__stack *stack,
+                                 void (*entry)(void *pass, void *arg), void *arg) {
 #ifdef HD__ANNOTATED
     hd__annotate_make(&c->note, stack->low, stack->size);
     c->note.entry = entry;
@@ -35,10 +46,18 @@ static inline void hd__ctx_make(struct hd__context *c, struct hd__stack *stack,
 #endif
 }
 
+/* Both at once, for a context that keeps all of its state. */
+static inline void hd__ctx_make(struct hd__context *c, struct hd__stack *stack,
+                                void (*entry)(void *pass, void *arg), void *arg) {
+    hd__ctx_state(c, 0);
+    hd__ctx_place(c, stack, entry, arg);
+}
+
 /* Makes c stand for the calling kernel thread's own stack, so that it can be switched from. Once
  * per kernel thread and c. */
 static inline void hd__ctx_adopt(struct hd__context *c) {
     c->regs.sp = NULL;
+    c->regs.without = 0;
 #ifdef HD__ANNOTATED
     hd__annotate_adopt(&c->note);
 #endif
@@ -50,6 +69,14 @@ static inline void hd__ctx_discard(struct hd__context *c) {
     c->regs.sp = NULL;
 #ifdef HD__ANNOTATED
     hd__annotate_discard(&c->note);
+#endif
+}
+
+/* What the tools know of c goes to `other`, which ends in its place: c may be discarded as well. */
+static inline void hd__ctx_move(struct hd__context *c, struct hd__context *other) {
+    *other = *c;
+#ifdef HD__ANNOTATED
+    c->note.fiber = NULL;
 #endif
 }
 

@@ -10,15 +10,14 @@
 bool hd__stack_find(const void *addr, struct hd__stack_hit *hit) {
     uintptr_t at = (uintptr_t)addr;
     for (struct hd__slab *s = hd__load_acquire(&hd__stack_slabs); s != NULL; s = s->next_slab) {
-        size_t slot = hd__stack_class_bytes(s->klass);
         uintptr_t offset = at - (uintptr_t)s->base;
-        if (offset >= s->slots * slot) {
+        if (offset >= s->slots * s->stride) {
             continue;
         }
-        struct hd__stack *record = &s->records[offset / slot];
-        hit->slot_low = s->base + offset / slot * slot;
-        hit->slot_bytes = slot;
-        hit->in_guard = offset % slot < hd__os_page_size();
+        struct hd__stack *record = &s->records[offset / s->stride];
+        hit->slot_low = s->base + offset / s->stride * s->stride;
+        hit->slot_bytes = hd__stack_class_bytes(s->klass);
+        hit->in_guard = offset % s->stride < s->lead;
         hit->stack = record->size == 0 ? NULL : record;
         return true;
     }

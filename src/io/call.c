@@ -25,7 +25,7 @@ int hd__io_wait_ready(struct hd__worker *w, int fd, short events, uint64_t deadl
     if (!w) return wait_foreign(fd, events, deadline_ns);
     int backend = hd__io_backend();
     if (backend < 0) return backend;
-    return hd__io_epoll_wait(fd, events, deadline_ns, what, site);
+    return hd__io_ready_wait(fd, events, deadline_ns, what, site);
 }
 
 int hd__io_pause(uint64_t ns, uint64_t deadline_ns, const char *what, const void *site) {
@@ -56,6 +56,16 @@ static ssize_t try_and_wait(struct hd__worker *w, const struct hd__io_call *c) {
         if (err) return err;
         w = w ? hd__worker_get() : NULL;
     }
+}
+
+/* The deadline is past: what can be done without waiting is done, and nothing else begun. The same
+ * by all ways, and of files no more than is in memory. */
+static HD__COLD ssize_t do_at_once(struct hd__worker *w, const struct hd__io_call *c) {
+    ssize_t r = hd__io_try(c);
+    if (r == HD__IO_WAITS) r = hd__io_try_file(c);
+    if (r != -EAGAIN && r != HD__IO_WAITS) return r;
+    /* Which an interruption that is pending comes before. */
+    return w ? hd__io_pause(1, c->deadline_ns, hd__io_what(c->kind), c->site) : -ETIMEDOUT;
 }
 
 static ssize_t do_foreign(const struct hd__io_call *c) {
@@ -135,84 +145,41 @@ static ssize_t do_ring(const struct hd__io_call *c) {
     }
 }
 
-/* ---- What is known of descriptors ----
- *
- * Hints by number, which may be another file's by now: they decide which of two ways that are both
- * right is tried first.
- *
- * Receiving from a socket could be handed to the ring as a whole. It is cheaper to have the ring
- * say when there is something, and to receive then: the thread that receives answers next, while
- * the socket is in the cache (doc/decisions/io.md). And what has mostly not arrived yet is not
- * tried in vain, unless the last time did not take all. */
-enum { HINT_SOCKET = 1, HINT_MORE = 2 };
-static _Atomic uint8_t hints[8192];
-
-static inline _Atomic uint8_t *hint_of(int fd) {
-    return &hints[(unsigned)fd % HD__COUNTOF(hints)];
-}
-
-static inline void set_hint(int fd, uint8_t hint) {
-    _Atomic uint8_t *h = hint_of(fd);
-    if (hd__load_relaxed(h) != hint) hd__store_relaxed(h, hint);
-}
-
-void hd__io_hint_new_socket(int fd) {
-    set_hint(fd, HINT_SOCKET | HINT_MORE);
-}
-
-static ssize_t receive(struct hd__worker *w, const struct hd__io_call *c) {
-    for (bool sure = hd__load_relaxed(hint_of(c->fd)) != HINT_SOCKET;; sure = true) {
-        ssize_t r = sure ? hd__io_try(c) : -EAGAIN;
-        if (r != -EAGAIN) {
-            bool more = r > 0 && (size_t)r == c->n;
-            if (r >= 0) set_hint(c->fd, HINT_SOCKET | (more ? HINT_MORE : 0));
-            return r;
-        }
-        int err = hd__io_wait_ready(w, c->fd, POLLIN, c->deadline_ns, hd__io_what(c->kind),
-                                    c->site);
-        if (err) return err;
-        w = hd__worker_get();
-    }
-}
-
 /* A write to a pipe or socket that nobody reads must raise SIGPIPE in the caller's kernel thread,
  * so it is not the ring that writes, but to files. */
 static ssize_t do_uring(struct hd__worker *w, const struct hd__io_call *c) {
-    ssize_t r;
-    switch (c->kind) {
-    case HD__IO_RECV:
-    case HD__IO_RECVMSG:
-        return receive(w, c);
-    case HD__IO_READ:
-        if (c->n == 0) break;
-        if (!(hd__load_relaxed(hint_of(c->fd)) & HINT_SOCKET)) return do_ring(c);
-        r = receive(w, c);
-        if (r != HD__IO_WAITS) return r;
-        set_hint(c->fd, 0);
+    if (c->kind == HD__IO_ACCEPT || (c->kind == HD__IO_READ && c->n > 0) ||
+        (c->kind == HD__IO_READV && c->count > 0))
         return do_ring(c);
-    case HD__IO_READV:
-        if (c->count > 0) return do_ring(c);
-        break;
-    case HD__IO_ACCEPT:
-        r = do_ring(c);
-        if (r >= 0) hd__io_hint_new_socket((int)r);
-        return r;
-    default:
-        break;
-    }
-    r = try_and_wait(w, c);
+    ssize_t r = try_and_wait(w, c);
     return HD__UNLIKELY(r == HD__IO_WAITS) ? do_ring(c) : r;
 }
 
-static ssize_t do_once(struct hd__worker *w, const struct hd__io_call *c) {
-    if (HD__UNLIKELY(!w)) return do_foreign(c);
-    int backend = hd__io_backend();
-    if (HD__LIKELY(backend == HD_IO_URING)) return do_uring(w, c);
-    if (backend < 0) return backend;
-    if (c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG) return receive(w, c);
+static ssize_t do_epoll(struct hd__worker *w, const struct hd__io_call *c) {
     ssize_t r = try_and_wait(w, c);
-    if (r >= 0 && c->kind == HD__IO_ACCEPT) hd__io_hint_new_socket((int)r);
     return r == HD__IO_WAITS ? hd__io_help_call(c) : r;
+}
+
+static ssize_t do_in_time(struct hd__worker *w, const struct hd__io_call *c) {
+    int backend = hd__io_backend();
+    if (HD__UNLIKELY(backend < 0)) return backend;
+    if (c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG) return hd__io_receive(w, c);
+    if (c->kind == HD__IO_READ && c->n > 0 && hd__io_was_socket(c->fd)) {
+        ssize_t r = hd__io_receive(w, c);
+        if (HD__LIKELY(r != HD__IO_WAITS)) return r;
+        hd__io_is_new(c->fd);
+        w = hd__worker_get();
+    }
+    return HD__LIKELY(backend == HD_IO_URING) ? do_uring(w, c) : do_epoll(w, c);
+}
+
+static ssize_t do_once(struct hd__worker *w, const struct hd__io_call *c) {
+    ssize_t r = HD__UNLIKELY(hd__io_is_past(c->deadline_ns)) ? do_at_once(w, c)
+                : HD__LIKELY(w != NULL)  ? do_in_time(w, c)
+                                         : do_foreign(c);
+    if (r >= 0 && c->kind == HD__IO_ACCEPT && w) hd__io_is_new_socket((int)r);
+    if (r >= 0 && c->kind == HD__IO_OPENAT && w) hd__io_is_new((int)r);
+    return r;
 }
 
 /* ---- MSG_WAITALL ---- */
@@ -267,12 +234,24 @@ static HD__COLD ssize_t receive_all(struct hd__worker *w, const struct hd__io_ca
     return c->flags & MSG_PEEK ? got : receive_rest(c, got);
 }
 
+/* A foreign kernel thread keeps the runtime, if there is one, from ending over it. */
+static ssize_t do_close(struct hd__worker *w, const struct hd__io_call *c) {
+    if (!w) hd__runtime_enter();
+    bool on = w || atomic_load_explicit(&hd__rt.state, memory_order_seq_cst) == HD__RT_ON;
+    bool begun = on && hd__io_close_begin(c->fd);
+    ssize_t r = do_once(w ? hd__worker_get() : NULL, c);
+    if (begun) hd__io_close_end(c->fd);
+    if (!w) hd__runtime_leave();
+    return r;
+}
+
 static ssize_t do_call(struct hd__worker *w, const struct hd__io_call *c) {
     HD__IO_COUNT(w, submitted);
     if (HD__UNLIKELY(c->kind == HD__IO_OPENAT && !c->buf)) return -EFAULT;
     if (HD__UNLIKELY(c->kind == HD__IO_ACCEPT && (c->flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))))
         return -EINVAL;
     if (HD__UNLIKELY(never_waits(c))) return hd__io_plain(c);
+    if (c->kind == HD__IO_CLOSE) return do_close(w, c);
     bool receives = c->kind == HD__IO_RECV || c->kind == HD__IO_RECVMSG;
     if (HD__UNLIKELY(receives && (c->flags & MSG_WAITALL))) return receive_all(w, c);
     return do_once(w, c);

@@ -105,45 +105,61 @@ static void helper_main(void *arg) {
     hd__spin_unlock(&pool.lock);
 }
 
-/* Without the lock. */
-static void join_ended(void) {
+/* By threads outside of the gate: who has a spinlock must not be preempted, nor who takes memory,
+ * which is guarded by one. */
+static void lock_outside(void) {
+    (void)hd__sched_enter();
     hd__spin_lock(&pool.lock);
+}
+
+static void unlock_outside(void) {
+    hd__spin_unlock(&pool.lock);
+    hd__sched_leave();
+}
+
+static void free_helper(struct helper *h) {
+    (void)hd__sched_enter();
+    hd__os_free(h);
+    hd__sched_leave();
+}
+
+/* Outside, without the lock. */
+static void join_ended(void) {
+    lock_outside();
     struct helper *h = pool.ended;
     pool.ended = NULL;
-    hd__spin_unlock(&pool.lock);
+    unlock_outside();
     while (h) {
         struct helper *next = h->next;
         hd__os_kthread_join(&h->kthread);
-        hd__os_free(h);
+        free_helper(h);
         h = next;
     }
 }
 
 /* Starts a helper if those without work do not suffice for one job more. False: nobody will do
- * that job. Without the lock. */
+ * that job. Outside, without the lock. */
 static bool staff(void) {
     join_ended();
-    hd__spin_lock(&pool.lock);
+    lock_outside();
     bool more = pool.idle <= pool.queued && pool.helpers < HELPERS_MAX;
     bool some = pool.helpers > 0;
-    if (more) pool.helpers++;
-    hd__spin_unlock(&pool.lock);
-    if (!more) return some;
-    struct helper *h = hd__os_calloc(1, sizeof *h);
+    struct helper *h = more ? hd__os_calloc(1, sizeof *h) : NULL;
     if (h) {
-        hd__spin_lock(&pool.lock);
+        pool.helpers++;
         h->next = pool.running;
         pool.running = h;
-        hd__spin_unlock(&pool.lock);
         atomic_fetch_add_explicit(&hd__poller.kthreads, 1, memory_order_relaxed);
-        if (hd__os_kthread_create("heddle/io", helper_main, h, &h->kthread) == 0) return true;
-        atomic_fetch_sub_explicit(&hd__poller.kthreads, 1, memory_order_relaxed);
     }
-    hd__spin_lock(&pool.lock);
-    if (h) unlink_running(h);
+    unlock_outside();
+    if (!h) return some;
+    if (hd__os_kthread_create("heddle/io", helper_main, h, &h->kthread) == 0) return true;
+    lock_outside();
+    atomic_fetch_sub_explicit(&hd__poller.kthreads, 1, memory_order_relaxed);
+    unlink_running(h);
     some = --pool.helpers > 0;
-    hd__spin_unlock(&pool.lock);
-    hd__os_free(h);
+    unlock_outside();
+    free_helper(h);
     return some;
 }
 
@@ -202,6 +218,10 @@ ssize_t hd__io_help(struct hd__worker *w, struct hd__io_job *job, uint64_t deadl
     enqueue(job);
     int err = hd__wait_park(&job->op.wait, &job->op.lock, deadline_ns, 0);
     if (err == 0) return job->op.result;
+    /* The end of the wait may have come before its beginning has let go of the lock, which is on
+     * our stack. */
+    hd__spin_lock(&job->op.lock);
+    hd__spin_unlock(&job->op.lock);
     if (take_back(job)) {
         atomic_fetch_sub_explicit(&hd__poller.in_flight, 1, memory_order_relaxed);
         return err;

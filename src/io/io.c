@@ -25,6 +25,7 @@ struct hd__io hd__io = {.set = -1};
 ssize_t hd__io_op_end(struct hd__io_op *op, int err, void (*cancel)(struct hd__io_op *op)) {
     HD__IO_COUNT(hd__worker_get(), cancelled);
     hd__spin_lock(&op->lock);
+    op->ending = true; /* from here on nobody claims but who completes it */
     if (!op->done) {
         hd__spin_unlock(&op->lock);
         cancel(op);
@@ -53,7 +54,7 @@ static bool io_poll(struct hd__worker *w) {
     int backend = hd__load_acquire(&hd__io.backend);
     bool any = false;
     if (backend == HD_IO_URING) any = hd__io_uring_poll(w);
-    if (backend != 0) any |= hd__io_epoll_poll(w);
+    if (backend != 0) any |= hd__io_ready_poll(w);
     if (any && w) hd__idle_wake_if_needed();
     return any;
 }
@@ -62,63 +63,15 @@ static void io_flush(struct hd__worker *w) {
     if (hd__load_acquire(&hd__io.backend) == HD_IO_URING) hd__io_uring_flush(w);
 }
 
-/* Sleepers. The scheduler has one, but the next may come before one that was told to leave has got
- * a CPU to do so. Each has a bell of its own while it sleeps; a kick rings for all of them.
- *
- * No lost kick. Who kicks has told the one that is meant (`notified`, `poked`) before. The sleeper
- * takes a place, then looks whether it has been told. In between each changes `kicks`: whose change
- * comes second sees what the other did before its own. */
-enum { PLACES = 4, UNTOLD_NS = 1000000 };
-
-static struct sleeper {
-    _Atomic bool taken;
-    _Atomic int bell; /* made at the first use, by who has the place; closed at the end */
-} places[PLACES];
-static _Atomic uint32_t kicks;
-
-static struct sleeper *take_place(void) {
-    for (int i = 0; i < PLACES; i++) {
-        struct sleeper *p = &places[i];
-        if (atomic_exchange_explicit(&p->taken, true, memory_order_acquire)) continue;
-        if (hd__load_relaxed(&p->bell) < 0) hd__store_release(&p->bell, hd__os_bell_create());
-        if (hd__load_relaxed(&p->bell) >= 0) return p;
-        hd__store_release(&p->taken, false);
-    }
-    return NULL;
-}
-
-static bool told(struct hd__worker *w) {
-    return w ? hd__load_acquire(&w->notified) != 0 : hd__load_acquire(&hd__monitor.poked) != 0;
-}
-
-static void io_sleep(uint64_t deadline_ns) {
-    struct hd__worker *w = hd__worker_get();
-    struct sleeper *p = hd__load_acquire(&hd__io.backend) != 0 ? take_place() : NULL;
-    uint64_t now_ns = hd__os_now_ns();
-    atomic_fetch_add_explicit(&kicks, 1, memory_order_seq_cst);
-    if ((!p || hd__io_uring_stuck()) && deadline_ns > now_ns + UNTOLD_NS)
-        deadline_ns = now_ns + UNTOLD_NS;
-    if (deadline_ns > now_ns && !told(w)) {
-        struct pollfd fds[2] = {{p ? hd__load_relaxed(&p->bell) : -1, POLLIN, 0},
-                                {hd__io.set, POLLIN, 0}};
-        if (hd__os_poll(fds, 2, deadline_ns) > 0 && fds[0].revents)
-            hd__os_bell_silence(fds[0].fd);
-    }
-    if (p) hd__store_release(&p->taken, false);
-}
-
-static void io_kick(void) {
-    atomic_fetch_add_explicit(&kicks, 1, memory_order_seq_cst);
-    for (int i = 0; i < PLACES; i++)
-        if (hd__load_acquire(&places[i].taken)) hd__os_bell_ring(hd__load_acquire(&places[i].bell));
-}
-
 static void tell_scheduler(void) {
     atomic_store_explicit(&hd__poller.in_flight, 0, memory_order_relaxed);
     hd__poller.poll = io_poll;
     hd__poller.flush = io_flush;
-    hd__poller.sleep = io_sleep;
-    hd__poller.kick = io_kick;
+    hd__poller.sleep = hd__io_sleep;
+    hd__poller.kick = hd__io_kick;
+    hd__poller.offer = hd__io_offer;
+    hd__store_relaxed(&hd__poller.check_ns, 0);
+    hd__poller.check = hd__io_ready_check;
 }
 
 /* ---- Opening ---- */
@@ -164,7 +117,9 @@ int hd__io_init(int kind, unsigned worker_count) {
     hd__store_relaxed(&hd__io.foreign.submitted, 0);
     hd__store_relaxed(&hd__io.foreign.cancelled, 0);
     hd__store_relaxed(&hd__io.foreign.helped, 0);
-    for (int i = 0; i < PLACES; i++) hd__store_relaxed(&places[i].bell, -1);
+    hd__store_relaxed(&hd__io.foreign.watches, 0);
+    hd__store_relaxed(&hd__io.foreign.reused, 0);
+    hd__io_sleep_init();
     hd__io.wanted = kind;
     hd__io.worker_count = worker_count;
     tell_scheduler();
@@ -179,13 +134,9 @@ int hd__io_init(int kind, unsigned worker_count) {
 void hd__io_finish(void) {
     hd__io_help_finish();
     hd__io_uring_finish();
-    hd__io_epoll_finish();
+    hd__io_ready_finish();
     hd__store_relaxed(&hd__io.backend, 0);
-    for (int i = 0; i < PLACES; i++) {
-        int bell = hd__load_relaxed(&places[i].bell);
-        if (bell >= 0) (void)hd__os_close(bell);
-        hd__store_relaxed(&places[i].bell, -1);
-    }
+    hd__io_sleep_finish();
     close_if_open(&hd__io.set);
     hd__os_free(hd__io.counts);
     hd__io.counts = NULL;
@@ -197,10 +148,14 @@ void hd__io_metrics(struct hd_metrics *m) {
     m->io_submitted = hd__load_relaxed(&hd__io.foreign.submitted);
     m->io_cancelled = hd__load_relaxed(&hd__io.foreign.cancelled);
     m->io_helped = hd__load_relaxed(&hd__io.foreign.helped);
+    m->io_watches = hd__load_relaxed(&hd__io.foreign.watches);
+    m->io_reused = hd__load_relaxed(&hd__io.foreign.reused);
     for (unsigned i = 0; i < hd__io.worker_count; i++) {
         m->io_submitted += hd__load_relaxed(&hd__io.counts[i].submitted);
         m->io_cancelled += hd__load_relaxed(&hd__io.counts[i].cancelled);
         m->io_helped += hd__load_relaxed(&hd__io.counts[i].helped);
+        m->io_watches += hd__load_relaxed(&hd__io.counts[i].watches);
+        m->io_reused += hd__load_relaxed(&hd__io.counts[i].reused);
     }
     m->io_kind = backend == HD_IO_EPOLL ? "epoll" : "io_uring";
 }

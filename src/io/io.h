@@ -11,7 +11,7 @@
  *           the worker's ring, or a helper thread, for what can only be done by waiting in the
  *           kernel. The thread does not go on before the operation has ended.
  *
- * Being ready is told by an epoll set (epoll.c). There are two backends for the rest. With io_uring
+ * Being ready is told by an epoll set (ready.c). There are two backends for the rest. With io_uring
  * (uring.c) reading, accepting, connecting and all that concerns files are run by a worker's ring.
  * Without it everything is tried and waited for, and files go to helper threads (helper.c). A
  * foreign kernel thread makes plain system calls, and waits in poll() where there is a deadline.
@@ -42,12 +42,18 @@
  * There is one completer for each operation, so nobody comes later.
  *
  * No effect is lost: what the operation did in spite of the cancellation is its result, which the
- * thread returns; an interruption that had ended its wait is then made pending again. */
+ * thread returns; an interruption that had ended its wait is then made pending again.
+ *
+ * hd_close() ends the waits of others at the descriptor, with -EBADF (hd__io_close_begin()): of
+ * those that wait until it is ready, and of those whose operation the kernel has, which it leaves
+ * to them to cancel. */
 #ifndef HD_SRC_IO_IO_H
 #define HD_SRC_IO_IO_H
 
 #include "base/base.h"
 #include "base/spin.h"
+#include "io/ready.h"
+#include "os/clock.h"
 #include "os/epoll.h"
 #include "os/iocall.h"
 #include "os/uring.h"
@@ -64,9 +70,12 @@ struct hd__io_ring;
 
 struct hd__io_op {
     struct hd__wait wait; /* slot: HD__IO_OP_MARK */
-    hd__spin lock;        /* guards done and result; handed to hd__wait_park() */
+    hd__spin lock;        /* guards what follows up to the result; handed to hd__wait_park() */
     bool done;
+    bool ending;          /* its wait is over, and it is being cancelled */
+    bool closed;          /* its descriptor is being closed: hd__io_close_begin() */
     ssize_t result;
+    struct hd__io_op *next, *prev; /* of those at the same descriptor; its place's lock */
     struct hd__io_ring *ring; /* the kernel has it from here; NULL: a helper has it */
 };
 
@@ -79,7 +88,7 @@ static inline void hd__io_op_init(struct hd__io_op *op, struct hd__io_ring *ring
     hd__wait_init(&op->wait, what, NULL, site);
     op->wait.slot = HD__IO_OP_MARK;
     op->lock = (hd__spin)HD__SPIN_INIT;
-    op->done = false;
+    op->done = op->ending = op->closed = false;
     op->result = 0;
     op->ring = ring;
 }
@@ -131,8 +140,10 @@ struct hd__io_call {
 /* A public call: enters, does it, leaves. The result or -errno. */
 ssize_t hd__io_make(struct hd__io_call c);
 
-/* A socket that has just been connected: what is sent to it may be there already. */
-void hd__io_hint_new_socket(int fd);
+/* receive.c: receiving from a socket, or reading from what was one. HD__IO_WAITS: it is a file. */
+ssize_t hd__io_receive(struct hd__worker *w, const struct hd__io_call *c);
+/* Whether the number was a socket's, when something was last known of it. */
+bool hd__io_was_socket(int fd);
 
 /* try.c: the system call itself. */
 enum { HD__IO_WAITS = -4095 }; /* not an errno: only a call that waits can do it */
@@ -140,6 +151,8 @@ enum { HD__IO_WAITS = -4095 }; /* not an errno: only a call that waits can do it
 ssize_t hd__io_plain(const struct hd__io_call *c);
 /* Does not wait: -EAGAIN, or HD__IO_WAITS. */
 ssize_t hd__io_try(const struct hd__io_call *c);
+/* The same for reading and writing at the position of a file: what of it is in memory. */
+ssize_t hd__io_try_file(const struct hd__io_call *c);
 short hd__io_events(enum hd__io_kind kind); /* what to wait for after -EAGAIN; 0: nothing */
 const char *hd__io_what(enum hd__io_kind kind);
 
@@ -147,6 +160,11 @@ const char *hd__io_what(enum hd__io_kind kind);
  * -EPERM (fd cannot be waited for), -ENOMEM, ... */
 int hd__io_wait_ready(struct hd__worker *w, int fd, short events, uint64_t deadline_ns,
                       const char *what, const void *site);
+static inline bool hd__io_is_past(uint64_t deadline_ns) {
+    if (HD__LIKELY(deadline_ns == HD_FOREVER)) return false;
+    return deadline_ns == 0 || deadline_ns <= hd__os_now_ns();
+}
+
 /* Sleeps: 0, -EINTR, -ETIMEDOUT if deadline_ns came first. */
 int hd__io_pause(uint64_t ns, uint64_t deadline_ns, const char *what, const void *site);
 
@@ -155,8 +173,16 @@ int hd__io_pause(uint64_t ns, uint64_t deadline_ns, const char *what, const void
 /* HD_IO_URING or HD_IO_EPOLL; or -errno: there is none, and none could be made. */
 int hd__io_open(void);
 
+/* Of a worker, its own: see sleep.c. */
+struct hd__io_offers {
+    int32_t credit;   /* so many will be made; below 0: so many times none */
+    uint32_t before;  /* hd__io.events when the last one was made */
+    uint64_t made_ns; /* how long it took, until it is judged; then 0 */
+};
+
 struct hd__io_counts {
-    _Atomic uint64_t submitted, cancelled, helped;
+    _Atomic uint64_t submitted, cancelled, helped, watches, reused;
+    struct hd__io_offers offers;
 } HD__ALIGNED(HD__CACHE_LINE);
 
 struct hd__io {
@@ -166,6 +192,7 @@ struct hd__io {
     hd__spin open_lock;  /* guards the change of backend and set, and the making of rings */
     int set;             /* the epoll set: rings, or the program's own descriptors; -1 */
     struct hd__io_counts *counts; /* of each worker, written by its owner alone */
+    _Atomic uint32_t events;      /* waits that ended by an event */
     struct hd__io_counts foreign; /* of foreign kernel threads and helpers */
 };
 extern struct hd__io hd__io;
@@ -195,17 +222,22 @@ int hd__io_uring_open(unsigned worker_count);
 void hd__io_uring_finish(void);
 bool hd__io_uring_poll(struct hd__worker *w);
 void hd__io_uring_flush(struct hd__worker *w);
+void hd__io_uring_flush_all(void); /* what is down in any ring; not under the lock of one */
 bool hd__io_uring_stuck(void); /* operations wait for a submission that failed */
 /* Has the ring do it, and waits: the result, -ETIMEDOUT or -EINTR. */
 ssize_t hd__io_uring_run(const struct hd__uring_op *op, uint64_t deadline_ns, const char *what,
                          const void *site);
 
-/* epoll.c */
-void hd__io_epoll_finish(void);
-bool hd__io_epoll_poll(struct hd__worker *w);
-/* hd__io_wait_ready() of this backend. */
-int hd__io_epoll_wait(int fd, short events, uint64_t deadline_ns, const char *what,
-                      const void *site);
+/* sleep.c: what hd__poller.sleep and kick are. */
+void hd__io_sleep(uint64_t deadline_ns);
+void hd__io_kick(void);
+void hd__io_sleep_init(void);
+void hd__io_sleep_finish(void);
+/* w has nothing to do: offers its CPU, perhaps. */
+void hd__io_offer(struct hd__worker *w);
+/* After the next poll of the worker, which left some events or did not. */
+void hd__io_judge_offer(struct hd__io_offers *o, bool more);
+
 /* helper.c */
 struct hd__io_job {
     struct hd__io_op op;

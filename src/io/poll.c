@@ -20,15 +20,21 @@ static int wait_blindly(uint64_t *pause_ns, uint64_t deadline_ns, const void *si
     return hd__io_pause(*pause_ns, deadline_ns, what, site);
 }
 
-/* Descriptors that cannot be watched are files, which would be ready if anything was asked of them;
- * one that is there twice is watched for both. */
+/* One that is there several times is watched for all of it. */
+static int add_again(int set, const struct pollfd *fds, nfds_t count, int fd) {
+    uint32_t events = 0;
+    for (nfds_t i = 0; i < count; i++)
+        if (fds[i].fd == fd) events |= (uint16_t)fds[i].events;
+    return hd__os_epoll_change(set, fd, events);
+}
+
+/* Descriptors that cannot be watched are files, which would be ready if anything was asked of
+ * them. */
 static int fill(int set, const struct pollfd *fds, nfds_t count) {
     for (nfds_t i = 0; i < count; i++) {
-        uint32_t events = (uint16_t)fds[i].events;
         if (fds[i].fd < 0) continue;
-        for (nfds_t j = 0; j < count && count <= 64; j++)
-            if (fds[j].fd == fds[i].fd) events |= (uint16_t)fds[j].events;
-        int err = hd__os_epoll_watch(set, fds[i].fd, events, false);
+        int err = hd__os_epoll_add(set, fds[i].fd, (uint16_t)fds[i].events);
+        if (err == -EEXIST) err = add_again(set, fds, count, fds[i].fd);
         if (err && err != -EPERM) return err;
     }
     return 0;
@@ -39,12 +45,12 @@ static int wait_for_several(struct hd__worker *w, const struct pollfd *fds, nfds
                             uint64_t *pause_ns, uint64_t deadline_ns, const void *site) {
     int set = hd__os_epoll_create();
     int err = set < 0 ? set : fill(set, fds, count);
+    if (set >= 0) hd__io_is_new(set);
     if (!err)
         err = hd__io_wait_ready(w, set, POLLIN, deadline_ns, what, site);
     else if (err != -EBADF) /* short of descriptors or memory */
         err = wait_blindly(pause_ns, deadline_ns, site);
-    else
-        err = 0; /* closed meanwhile; poll() tells which */
+    if (err == -EBADF) err = 0; /* closed meanwhile; poll() tells which */
     if (set >= 0) (void)hd__os_close(set);
     return err;
 }
@@ -61,7 +67,6 @@ static int wait_for_change(struct hd__worker *w, const struct pollfd *fds, nfds_
     int err = used == 1
                   ? hd__io_wait_ready(w, fds[last].fd, fds[last].events, deadline_ns, what, site)
                   : -EPERM;
-    if (err == -EBADF) return 0;
     /* There is nothing that could become ready. */
     while (err == -EPERM) {
         err = hd__io_pause(UINT64_C(3600000000000), deadline_ns, what, site);
@@ -78,6 +83,13 @@ static int look(struct pollfd *fds, nfds_t count) {
     return n;
 }
 
+/* The one that was waited for was closed; its number may be another file's by now. */
+static int tell_closed(struct pollfd *fds, nfds_t count) {
+    for (nfds_t i = 0; i < count; i++)
+        if (fds[i].fd >= 0) fds[i].revents = POLLNVAL;
+    return 1;
+}
+
 static int do_poll(struct hd__worker *w, struct pollfd *fds, nfds_t count, uint64_t deadline_ns,
                    const void *site) {
     uint64_t pause_ns = 0;
@@ -87,6 +99,7 @@ static int do_poll(struct hd__worker *w, struct pollfd *fds, nfds_t count, uint6
         int err = wait_for_change(w, fds, count, &pause_ns, deadline_ns, site);
         /* What happened at the last moment counts. */
         if (err == -ETIMEDOUT) return look(fds, count);
+        if (err == -EBADF) return tell_closed(fds, count);
         if (err) return err;
         w = hd__worker_get();
     }

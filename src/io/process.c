@@ -43,6 +43,7 @@ static pid_t do_wait(struct hd__worker *w, pid_t pid, int *status, int options,
     if (r != 0 || options == nohang) return r;
     int pidfd = pid > 0 && hd__os_wait_ends_only(options) ? hd__os_pidfd_open(pid) : -1;
     uint64_t pause_ns = 0;
+    if (w && pidfd >= 0) hd__io_is_new(pidfd);
     for (;;) {
         int err = wait_for_change(w, &pidfd, &pause_ns, deadline_ns, site);
         /* Also after the deadline: the last moment counts, but not against an interruption. */

@@ -129,28 +129,34 @@ static int begin_connect(int fd, const struct sockaddr *addr, socklen_t len) {
 
 static const char what[] = "connect";
 
-/* The outcome of a connection that has been begun. */
+/* Waits until a connection that was begun has come to something: 0, or its error. */
 static int await_connection(struct hd__worker *w, int fd, uint64_t deadline_ns, const void *site) {
     int err = hd__io_wait_ready(w, fd, POLLOUT, deadline_ns, what, site);
     return err ? err : hd__os_socket_error(fd);
 }
 
+/* A second call tells what has come of it, as connect(2) says; before that the kernel does not take
+ * a socket for connected, and would let a third one succeed. */
 static int connect_by_readiness(struct hd__worker *w, int fd, const struct sockaddr *addr,
                                 socklen_t len, uint64_t deadline_ns, const void *site) {
     uint64_t pause_ns = 100 * 1000;
-    for (;;) {
+    for (bool begun = false;;) {
         int err = begin_connect(fd, addr, len);
+        if (err == -EISCONN && begun)
+            return 0;
         if (err == -EINPROGRESS || err == -EALREADY || err == -EINTR) {
-            return await_connection(w, fd, deadline_ns, site);
-        }
-        /* The queue of a unix socket's listener is full; nothing tells when it has room. */
-        if (err != -EAGAIN)
+            begun = true;
+            err = await_connection(w, fd, deadline_ns, site);
+        } else if (err == -EAGAIN) {
+            /* The queue of a unix socket's listener is full; nothing tells when it has room. */
+            err = hd__io_pause(pause_ns, deadline_ns, what, site);
+            if (pause_ns < 10 * 1000 * 1000)
+                pause_ns *= 2;
+        } else {
             return err;
-        err = hd__io_pause(pause_ns, deadline_ns, what, site);
+        }
         if (err)
             return err;
-        if (pause_ns < 10 * 1000 * 1000)
-            pause_ns *= 2;
         w = w ? hd__worker_get() : NULL;
     }
 }
@@ -160,16 +166,15 @@ static int do_connect(int fd, const struct sockaddr *addr, socklen_t len, uint64
     struct hd__worker *w = hd__sched_enter();
     HD__IO_COUNT(w, submitted);
     int r, backend = w ? hd__io_backend() : 0;
+    if (w) hd__io_is_new_socket(fd);
     if (backend < 0) {
         r = backend;
-    } else if (backend == HD_IO_URING) {
+    } else if (backend == HD_IO_URING && !hd__io_is_past(deadline_ns)) {
         struct hd__uring_op op = {.code = HD__URING_CONNECT, .fd = fd, .addr = addr, .off = len};
         r = (int)hd__io_uring_run(&op, deadline_ns, what, site);
-        if (r == -EALREADY || r == -EINPROGRESS)
-            r = await_connection(hd__worker_get(), fd, deadline_ns, site);
-        if (r == -EAGAIN) /* a full queue, after the ring has tried for a while */
+        /* It was begun before; or the queue is full, after the ring has tried for a while. */
+        if (r == -EALREADY || r == -EINPROGRESS || r == -EAGAIN)
             r = connect_by_readiness(hd__worker_get(), fd, addr, len, deadline_ns, site);
-        if (r == 0) hd__io_hint_new_socket(fd);
     } else {
         r = connect_by_readiness(w, fd, addr, len, deadline_ns, site);
     }

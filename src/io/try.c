@@ -8,11 +8,12 @@
  *   pipes, eventfds, ...    RWF_NOWAIT, where the kernel knows it for the kind of file
  *   the others, accept()    the descriptor is in non-blocking mode already, or poll() is asked
  *                           first: what the call would refuse at once is then refused when it
- *                           is ready. Somebody else can be faster between poll() and the call;
- *                           threads of this process are kept out by a lock, so that only another
- *                           process that reads the same terminal or accepts from the same socket
- *                           can make the call wait. It then keeps its worker, since it is made
- *                           inside the gate (sched/self.h).
+ *                           is ready. Somebody else can be faster between poll() and the call.
+ *                           Threads are kept apart (asking); what another process can do, or a
+ *                           call that is not ours, makes the call wait. So it is made outside of
+ *                           the gate (sched/self.h), where a thread that waits in the kernel loses
+ *                           its worker: others run meanwhile, but neither a deadline nor an
+ *                           interruption ends that wait.
  *   files                   cannot: HD__IO_WAITS */
 #include "base/atomic.h"
 #include "io/io.h"
@@ -25,8 +26,15 @@
 /* What fits into a pipe that poll() calls writable, without waiting. */
 enum { WRITE_UNSEEN_MAX = 4096 };
 
-/* Keeps those of this process apart that ask poll() before they call. */
-static hd__spin look_locks[64];
+/* The descriptors that a thread asks poll() about, until its call is done: nobody else may make one
+ * at the same descriptor in between. With more than ASKING_MAX at once that is not kept, and one of
+ * them may wait. */
+enum { ASKING_MAX = 64 };
+static struct {
+    hd__spin lock;
+    unsigned count;
+    int fds[ASKING_MAX];
+} asking;
 
 static const struct {
     const char *what;
@@ -145,20 +153,51 @@ static ssize_t write_little(const struct hd__io_call *c) {
     return hd__io_plain(&part);
 }
 
+static bool begin_asking(int fd) {
+    bool alone = true;
+    hd__spin_lock(&asking.lock);
+    for (unsigned i = 0; i < asking.count && alone; i++) alone = asking.fds[i] != fd;
+    if (alone && asking.count < ASKING_MAX) asking.fds[asking.count++] = fd;
+    hd__spin_unlock(&asking.lock);
+    return alone;
+}
+
+static void end_asking(int fd) {
+    hd__spin_lock(&asking.lock);
+    for (unsigned i = 0; i < asking.count; i++) {
+        if (asking.fds[i] != fd) continue;
+        asking.fds[i] = asking.fds[--asking.count];
+        break;
+    }
+    hd__spin_unlock(&asking.lock);
+}
+
+/* The thread may be on another worker after it. */
+static ssize_t call_outside(const struct hd__io_call *c) {
+    bool inside = hd__worker_get() != NULL;
+    if (inside) hd__sched_leave();
+    ssize_t r = reads(c) ? hd__io_plain(c) : write_little(c);
+    if (inside) (void)hd__sched_enter();
+    return r;
+}
+
 static ssize_t look_and_call(const struct hd__io_call *c) {
     int mode = hd__os_fd_mode(c->fd);
     if (mode < 0) return mode;
     if (!(mode & (reads(c) ? HD__FD_READS : HD__FD_WRITES))) return -EBADF;
     if (mode & HD__FD_NONBLOCKING) return hd__io_plain(c);
     struct pollfd look = {c->fd, kinds[c->kind].events, 0};
-    hd__spin *lock = &look_locks[(unsigned)c->fd % HD__COUNTOF(look_locks)];
-    hd__spin_lock(lock);
+    if (!begin_asking(c->fd)) {
+        /* The other one is about to have it, and will be done before we look again. */
+        if (hd__worker_get()) hd__sched_yield();
+        return -EAGAIN;
+    }
     ssize_t r = hd__os_poll(&look, 1, 0);
     if (r > 0)
-        r = look.revents & POLLNVAL ? -EBADF : reads(c) ? hd__io_plain(c) : write_little(c);
+        r = look.revents & POLLNVAL ? -EBADF : call_outside(c);
     else if (r == 0 || r == -EINTR)
         r = -EAGAIN;
-    hd__spin_unlock(lock);
+    end_asking(c->fd);
     if (r == -EAGAIN && c->kind == HD__IO_ACCEPT) {
         int err = hd__os_socket_listens(c->fd); /* what is none would never become ready */
         if (err) r = err;
@@ -166,9 +205,16 @@ static ssize_t look_and_call(const struct hd__io_call *c) {
     return r;
 }
 
+ssize_t hd__io_try_file(const struct hd__io_call *c) {
+    if (!kinds[c->kind].events) return HD__IO_WAITS;
+    ssize_t r = file_nowait(c, -1);
+    return r == -EOPNOTSUPP || r == -ENOSYS ? (ssize_t)HD__IO_WAITS : r;
+}
+
 /* Part of it would do harm: the rest comes later, and others may write in between. So for the file
- * position nothing is tried. What is at a given place can be read or written again. The call also
- * says what has no places: a ring would take an offset for none, and read from the pipe. */
+ * position nothing is tried, where there is time. What is at a given place can be read or written
+ * again. The call also says what has no places: a ring would take an offset for none, and read from
+ * the pipe. */
 static ssize_t try_at(const struct hd__io_call *c) {
     ssize_t r = file_nowait(c, c->offset);
     bool end = r == 0 && c->kind == HD__IO_PREAD;

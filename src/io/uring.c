@@ -57,7 +57,7 @@ static int ring_create(struct hd__io_ring **out) {
     *r = (struct hd__io_ring){.next = hd__load_relaxed(&rings)};
     int err = hd__os_uring_create(&r->os, ENTRIES);
     if (!err) {
-        err = hd__os_epoll_watch(hd__io.set, hd__os_uring_fd(r->os), POLLIN, false);
+        err = hd__os_epoll_add(hd__io.set, hd__os_uring_fd(r->os), POLLIN);
         if (err) hd__os_uring_destroy(r->os);
     }
     if (err) {
@@ -116,6 +116,10 @@ static void ring_flush(struct hd__io_ring *r) {
     hd__spin_lock(&r->push_lock);
     submit(r);
     hd__spin_unlock(&r->push_lock);
+}
+
+void hd__io_uring_flush_all(void) {
+    for (struct hd__io_ring *r = hd__load_acquire(&rings); r; r = r->next) ring_flush(r);
 }
 
 void hd__io_uring_flush(struct hd__worker *w) {
@@ -199,21 +203,52 @@ static void cancel(struct hd__io_op *op) {
     while (!push(op->ring, &c, NO_TAG, true)) make_room();
 }
 
+/* Hands it to the ring, and waits. */
+static ssize_t run_op(struct hd__io_op *op, const struct hd__uring_op *what_to_do,
+                      uint64_t deadline_ns) {
+    atomic_fetch_add_explicit(&hd__poller.in_flight, 1, memory_order_relaxed);
+    op->ring = ring_of(hd__worker_get()); /* the present one: nobody else is certain to submit it */
+    hd__spin_lock(&op->lock);
+    while (HD__LIKELY(!op->closed) &&
+           HD__UNLIKELY(!push(op->ring, what_to_do, (uintptr_t)op, false))) {
+        hd__spin_unlock(&op->lock);
+        make_room();
+        op->ring = ring_of(hd__worker_get());
+        hd__spin_lock(&op->lock);
+    }
+    if (HD__UNLIKELY(op->closed)) { /* and not handed over */
+        hd__spin_unlock(&op->lock);
+        atomic_fetch_sub_explicit(&hd__poller.in_flight, 1, memory_order_relaxed);
+        return -EBADF;
+    }
+    int err = hd__wait_park(&op->wait, &op->lock, deadline_ns, 0);
+    if (HD__LIKELY(!err)) {
+        /* Whoever completes it has set `done`; who closes the descriptor has not. */
+        hd__spin_lock(&op->lock);
+        if (!op->done) err = -EBADF;
+        hd__spin_unlock(&op->lock);
+    }
+    if (HD__UNLIKELY(err)) return hd__io_op_end(op, err, cancel);
+    return op->result == -EINTR ? -ECANCELED : op->result;
+}
+
+/* What may take as long as it likes is made known at its descriptor, for who closes that. */
+static bool takes_long(enum hd__uring_opcode code) {
+    return code == HD__URING_READ || code == HD__URING_READV || code == HD__URING_ACCEPT ||
+           code == HD__URING_CONNECT;
+}
+
 static ssize_t run(const struct hd__uring_op *what_to_do, uint64_t deadline_ns, const char *what,
                    const void *site) {
     struct hd__io_op op;
-    hd__io_op_init(&op, ring_of(hd__worker_get()), what, site);
-    atomic_fetch_add_explicit(&hd__poller.in_flight, 1, memory_order_relaxed);
-    hd__spin_lock(&op.lock);
-    while (HD__UNLIKELY(!push(op.ring, what_to_do, (uintptr_t)&op, false))) {
-        hd__spin_unlock(&op.lock);
-        make_room();
-        op.ring = ring_of(hd__worker_get());
-        hd__spin_lock(&op.lock);
-    }
-    int err = hd__wait_park(&op.wait, &op.lock, deadline_ns, 0);
-    if (HD__UNLIKELY(err)) return hd__io_op_end(&op, err, cancel);
-    return op.result == -EINTR ? -ECANCELED : op.result;
+    bool long_one = takes_long(what_to_do->code);
+    struct hd__io_place *p = long_one ? hd__io_place_of(what_to_do->fd, true) : NULL;
+    hd__io_op_init(&op, NULL, what, site);
+    int err = p ? hd__io_op_enter(p, &op, deadline_ns) : 0;
+    if (HD__UNLIKELY(err)) return err;
+    ssize_t r = run_op(&op, what_to_do, deadline_ns);
+    if (p) hd__io_op_exit(p, &op);
+    return r;
 }
 
 /* The kernel cancels what a kernel thread has handed to it when that thread ends, as a spare

@@ -120,6 +120,14 @@ void *hd__os_heap_alloc(size_t bytes) {
     return HD__FAULT("malloc") ? NULL : malloc(bytes);
 }
 
+void *hd__os_heap_alloc_aligned(size_t align, size_t bytes) {
+    void *p;
+    if (HD__FAULT("posix_memalign")) {
+        return NULL;
+    }
+    return posix_memalign(&p, align, bytes) == 0 ? p : NULL;
+}
+
 void hd__os_heap_free(void *p) {
     free(p);
 }

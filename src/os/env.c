@@ -2,8 +2,6 @@
 /* Settings from the environment; see env.h. */
 #include "os/env.h"
 
-#include "base/check.h"
-
 #include <errno.h>
 #include <stdlib.h>
 
@@ -12,8 +10,7 @@ const char *hd__os_env_text(const char *name) {
     return text == NULL || text[0] == '\0' ? NULL : text;
 }
 
-/* 0, or -EINVAL if the text is not one number that 64 bits hold. */
-static int parse(const char *text, uint64_t *out) {
+int hd__os_parse_u64(const char *text, uint64_t *out) {
     char *end;
     if (text[0] < '0' || text[0] > '9') {
         return -EINVAL; /* strtoull() would take "-1" and " 7" */
@@ -35,19 +32,4 @@ static int parse(const char *text, uint64_t *out) {
     }
     *out = (uint64_t)value << shift;
     return 0;
-}
-
-int hd__os_env_u64(const char *name, uint64_t min, uint64_t max, uint64_t *out) {
-    const char *text = hd__os_env_text(name);
-    uint64_t value;
-    if (text == NULL) {
-        return 0;
-    }
-    if (parse(text, &value) != 0 || value < min || value > max) {
-        hd__print_fd2("heddle: %s=%s is not a number from %llu to %llu\n", name,
-                      text, (unsigned long long)min, (unsigned long long)max);
-        return -EINVAL;
-    }
-    *out = value;
-    return 1;
 }

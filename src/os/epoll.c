@@ -15,6 +15,7 @@
 _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLPRI == POLLPRI &&
                    EPOLLERR == POLLERR && EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP,
                "the events of epoll are those of poll");
+_Static_assert(HD__EPOLL_EDGE == (uint32_t)EPOLLET, "as <sys/epoll.h> has it");
 
 int hd__os_epoll_create(void) {
     int saved = errno;
@@ -27,20 +28,27 @@ int hd__os_epoll_create(void) {
     return err != 0 ? err : fd;
 }
 
-int hd__os_epoll_watch(int set, int fd, uint32_t events, bool once) {
-    struct epoll_event event = {.events = events | (once ? (uint32_t)EPOLLONESHOT : 0),
-                                .data.u64 = (uint32_t)fd};
-    int saved = errno, err = 0;
+static int control(int set, int operation, int fd, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.u64 = (uint32_t)fd};
+    int saved = errno;
     if (HD__FAULT("epoll_ctl")) {
         return -ENOMEM;
     }
-    /* Most are known already. Whether this one is cannot be known here: it leaves the set by
-     * itself when it is closed. */
-    if (epoll_ctl(set, EPOLL_CTL_MOD, fd, &event) != 0) {
-        err = errno == ENOENT && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
-    }
+    int err = epoll_ctl(set, operation, fd, &event) != 0 ? -errno : 0;
     errno = saved;
     return err;
+}
+
+int hd__os_epoll_add(int set, int fd, uint32_t events) {
+    return control(set, EPOLL_CTL_ADD, fd, events);
+}
+
+int hd__os_epoll_change(int set, int fd, uint32_t events) {
+    return control(set, EPOLL_CTL_MOD, fd, events);
+}
+
+int hd__os_epoll_remove(int set, int fd) {
+    return control(set, EPOLL_CTL_DEL, fd, 0);
 }
 
 unsigned hd__os_epoll_look(int set, struct hd__epoll_event *out, unsigned max) {

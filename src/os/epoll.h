@@ -10,9 +10,16 @@
 
 /* A new, empty set: its descriptor, or -EMFILE, -ENFILE, -ENOMEM. */
 int hd__os_epoll_create(void);
-/* Has the set report `events` of fd, with fd itself, whatever it was told of fd before; `once`: the
- * first time only. 0, -EBADF, -EPERM (fd cannot be waited for: a file), -ENOMEM, -ENOSPC. */
-int hd__os_epoll_watch(int set, int fd, uint32_t events, bool once);
+/* Among the events: report each change once, and what is the case when this is told. Otherwise
+ * what is the case is reported as long as it is. */
+#define HD__EPOLL_EDGE (UINT32_C(1) << 31)
+/* Has the set report `events` of fd, with fd itself. 0, -EEXIST, -EBADF, -EPERM (fd cannot be
+ * waited for: a file), -ENOMEM, -ENOSPC. What is closed leaves the set by itself, unless its file
+ * is open under another number. */
+int hd__os_epoll_add(int set, int fd, uint32_t events);
+/* The same of one that is in the set: 0, -ENOENT, -EBADF. */
+int hd__os_epoll_change(int set, int fd, uint32_t events);
+int hd__os_epoll_remove(int set, int fd);
 
 struct hd__epoll_event {
     int fd;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,6 +100,10 @@ int hd__os_socket_listens(int fd) {
 
 bool hd__os_socket_is_stream(int fd) {
     return socket_option(fd, SO_TYPE) == SOCK_STREAM;
+}
+
+bool hd__os_socket_is_tcp(int fd) {
+    return socket_option(fd, SO_PROTOCOL) == IPPROTO_TCP && hd__os_socket_is_stream(fd);
 }
 
 int hd__os_openat(int dir, const char *path, int flags, mode_t mode) {

@@ -32,6 +32,7 @@ int hd__os_socket_error(int fd);
 int hd__os_socket_listens(int fd);
 /* Whether it is a socket that passes a stream of bytes. */
 bool hd__os_socket_is_stream(int fd);
+bool hd__os_socket_is_tcp(int fd);
 
 int hd__os_openat(int dir, const char *path, int flags, mode_t mode);
 int hd__os_fsync(int fd);

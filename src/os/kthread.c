@@ -3,7 +3,6 @@
 #include "os/kthread.h"
 
 #include "base/check.h"
-#include "base/spin.h"
 #include "os/fault.h"
 
 #include <errno.h>
@@ -64,28 +63,39 @@ int hd__os_kthread_stack(void **low, void **top) {
     return -err;
 }
 
+void hd__os_kthread_name(char *buf, size_t n) {
+    if (pthread_getname_np(pthread_self(), buf, n) != 0) {
+        buf[0] = '\0';
+    }
+}
+
 void hd__os_yield(void) {
     sched_yield();
 }
 
-/* The C library calls the destructor of a key for each kernel thread whose value is not NULL. The
- * key is made by the first that needs it, and tried again by the next if that failed. */
+/* The C library calls the destructor of a key for each kernel thread whose value is not NULL. Those
+ * that need it first each make one, and all but one of them are taken back: a lock could be held by
+ * a thread that is preempted. If that failed it is tried again by the next. */
 int hd__os_kthread_at_exit(struct hd__os_exit_hook *hook, void (*fn)(void *arg), void *arg) {
-    hd__spin_lock(&hook->lock);
-    if (!hook->made && !HD__FAULT("pthread_key_create")) {
-        hook->made = pthread_key_create(&hook->key, fn) == 0;
+    uint64_t made = atomic_load_explicit(&hook->key, memory_order_acquire);
+    pthread_key_t key;
+    if (made == 0 && !HD__FAULT("pthread_key_create") && pthread_key_create(&key, fn) == 0) {
+        if (atomic_compare_exchange_strong_explicit(&hook->key, &made, (uint64_t)key + 1,
+                                                    memory_order_acq_rel, memory_order_acquire))
+            made = (uint64_t)key + 1;
+        else
+            pthread_key_delete(key);
     }
-    bool usable = hook->made;
-    hd__spin_unlock(&hook->lock);
-    if (!usable) {
+    if (made == 0) {
         return -ENOMEM;
     }
+    key = (pthread_key_t)(made - 1);
     if (arg == NULL) {
-        pthread_setspecific(hook->key, NULL); /* in a place that exists: cannot fail */
+        pthread_setspecific(key, NULL); /* in a place that exists: cannot fail */
         return 0;
     }
     if (HD__FAULT("pthread_setspecific")) {
         return -ENOMEM;
     }
-    return pthread_setspecific(hook->key, arg) ? -ENOMEM : 0;
+    return pthread_setspecific(key, arg) ? -ENOMEM : 0;
 }

@@ -4,9 +4,9 @@
 #define HD_SRC_OS_KTHREAD_H
 
 #include "base/base.h"
-#include "base/spin.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Lives in the caller's memory, in the same place, from create until join returns. */
 struct hd__os_kthread {
@@ -28,9 +28,7 @@ void hd__os_kthread_join(struct hd__os_kthread *k);
 
 /* A place where kernel threads leave word of what to do at their end. All zero is ready. */
 struct hd__os_exit_hook {
-    hd__spin lock; /* guards the making of the key */
-    bool made;
-    pthread_key_t key;
+    _Atomic uint64_t key; /* a pthread_key_t and 1; 0: there is none yet */
 };
 
 /* Has fn(arg) called when the calling kernel thread ends, by returning or by pthread_exit(). One
@@ -41,6 +39,9 @@ int hd__os_kthread_at_exit(struct hd__os_exit_hook *hook, void (*fn)(void *arg),
 /* The bounds of the calling kernel thread's own stack: low and one past the highest address. 0 or
  * -errno. Slow (it may read /proc/self/maps on the main thread). */
 int hd__os_kthread_stack(void **low, void **top);
+
+/* The name of the calling kernel thread, at most 15 bytes; "" if it cannot be had. */
+void hd__os_kthread_name(char *buf, size_t n);
 
 /* Gives the rest of the time slice away. */
 void hd__os_yield(void);

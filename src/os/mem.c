@@ -15,6 +15,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
@@ -43,6 +46,24 @@ void *hd__os_map(size_t bytes) {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
+}
+
+void *hd__os_map_aligned(size_t align, size_t bytes) {
+    char *p = hd__os_map(bytes + align);
+    if (p == NULL) {
+        return NULL;
+    }
+    size_t before = HD__ROUND_UP((uintptr_t)p, align) - (uintptr_t)p;
+    /* What cannot be unmapped was never touched, and costs address space alone. */
+    if (before != 0) {
+        (void)munmap(p, before);
+    }
+    (void)munmap(p + before + bytes, align - before);
+    return p + before;
+}
+
+bool hd__os_unmap_part(void *addr, size_t bytes) {
+    return !HD__FAULT("munmap") && munmap(addr, bytes) == 0;
 }
 
 void hd__os_unmap(void *addr, size_t bytes) {
@@ -153,6 +174,48 @@ int hd__os_nohuge(void *addr, size_t bytes) {
         return -ENOMEM;
     }
     return madvise(addr, bytes, MADV_NOHUGEPAGE) == 0 ? 0 : -errno;
+}
+
+int hd__os_huge(void *addr, size_t bytes) {
+    if (HD__FAULT("madvise-huge")) {
+        return -EINVAL;
+    }
+    return madvise(addr, bytes, MADV_HUGEPAGE) == 0 ? 0 : -errno;
+}
+
+void *hd__os_map_none(size_t bytes) {
+    if (HD__FAULT("mmap-none")) {
+        return NULL;
+    }
+    void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int hd__os_map_set_aside(void *addr, size_t bytes, size_t huge_bytes) {
+    if (HD__FAULT("mmap-huge")) {
+        return -ENOMEM;
+    }
+    /* The size stands in the flags as its logarithm. Without MAP_NORESERVE the pages are ours from
+     * now on, and a touch cannot fail. */
+    int size = (int)(hd__log2_ceil(huge_bytes) << MAP_HUGE_SHIFT);
+    void *p = mmap(addr, bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | size, -1, 0);
+    return p == MAP_FAILED ? -ENOMEM : 0;
+}
+
+size_t hd__os_resident_bytes(void *addr, size_t bytes) {
+    unsigned char in_memory[RESIDENT_BATCH];
+    size_t page = hd__os_page_size(), pages = bytes / page, found = 0;
+    for (size_t at = 0; at < pages; at += RESIDENT_BATCH) {
+        size_t n = pages - at < RESIDENT_BATCH ? pages - at : RESIDENT_BATCH;
+        if (mincore((char *)addr + at * page, n * page, in_memory) != 0) {
+            return 0;
+        }
+        for (size_t i = 0; i < n; i++) {
+            found += in_memory[i] & 1;
+        }
+    }
+    return found * page;
 }
 
 size_t hd__os_resident_from(void *addr, size_t bytes) {

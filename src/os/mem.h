@@ -12,7 +12,12 @@ size_t hd__os_page_size(void);
 /* Maps `bytes` of zeroed private memory without reserving swap for it. NULL: no memory, no address
  * space, or no mapping left. */
 void *hd__os_map(size_t bytes);
+/* The same, at a multiple of `align`, a power of two of at least a page. */
+void *hd__os_map_aligned(size_t align, size_t bytes);
 void hd__os_unmap(void *addr, size_t bytes);
+/* The same for a part of what may be one mapping to the kernel. False: it would have to split that,
+ * and the process has as many mappings as it may. Nothing has changed then. */
+bool hd__os_unmap_part(void *addr, size_t bytes);
 
 /* Makes accesses to the range fault, without a mapping of its own (Linux 6.13 and later). 0, or
  * -EINVAL where the kernel cannot, or says it did and did not; -ENOMEM. Not undone by
@@ -30,6 +35,18 @@ int hd__os_discard(void *addr, size_t bytes);
  * -EINVAL where the kernel has no huge pages, which is as good. */
 int hd__os_nohuge(void *addr, size_t bytes);
 
+/* Asks for huge pages in the range where it is touched first. 0 or -errno; -EINVAL where the kernel
+ * has none. */
+int hd__os_huge(void *addr, size_t bytes);
+/* Address space without access. NULL: none left. */
+void *hd__os_map_none(size_t bytes);
+/* Maps huge pages of that size, of those that the administrator set aside, over the range, which
+ * was mapped by hd__os_map_none(), and makes sure of them. 0 or -ENOMEM, and then the range is as
+ * before. */
+int hd__os_map_set_aside(void *addr, size_t bytes, size_t huge_bytes);
+
+/* How many bytes of the range are in memory; 0 where the kernel does not say. */
+size_t hd__os_resident_bytes(void *addr, size_t bytes);
 /* How many bytes at the upper end of the range begin with the lowest page that is in memory; 0 if
  * none is, or if the kernel does not say. */
 size_t hd__os_resident_from(void *addr, size_t bytes);
@@ -46,6 +63,8 @@ void hd__os_free(void *p);
 
 /* malloc() and free(), behind the seam: outside of the runtime's gate only (sched/self.h). */
 void *hd__os_heap_alloc(size_t bytes);
+/* `align` is a power of two and a multiple of sizeof(void *). */
+void *hd__os_heap_alloc_aligned(size_t align, size_t bytes);
 void hd__os_heap_free(void *p);
 
 #endif

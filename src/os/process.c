@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Children of this process; see process.h. */
+/* This process and its children; see process.h. */
 #include "os/process.h"
 
 #include "os/fault.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,4 +43,8 @@ int hd__os_pidfd_open(pid_t pid) {
         errno = saved;
     }
     return fd;
+}
+
+int hd__os_at_exit(void (*fn)(void)) {
+    return !HD__FAULT("atexit") && atexit(fn) == 0 ? 0 : -ENOMEM;
 }

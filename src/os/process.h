@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Children of this process. */
+/* This process and its children. */
 #ifndef HD_SRC_OS_PROCESS_H
 #define HD_SRC_OS_PROCESS_H
 
@@ -16,5 +16,9 @@ bool hd__os_wait_ends_only(int options);
 
 /* A descriptor of a process, which is readable from its end on; or -ENOSYS, -EMFILE, -ESRCH, ... */
 int hd__os_pidfd_open(pid_t pid);
+
+/* Has fn() called when the process ends by exit() or a return from main(). 0 or -ENOMEM. Cannot be
+ * undone. */
+int hd__os_at_exit(void (*fn)(void));
 
 #endif

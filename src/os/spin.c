@@ -12,19 +12,24 @@
  * waits for our CPU, sleeping if it waits for another. */
 enum { LOOKS_PER_ROUND = 64, YIELDS = 8, SLEEP_NS = 50000 };
 
+#ifdef HD_DEBUG
+void (*_Atomic hd__spin_check)(void);
+#endif
+
+void hd__spin_turn(unsigned turn) {
+    unsigned round = turn / LOOKS_PER_ROUND;
+    if (turn % LOOKS_PER_ROUND != LOOKS_PER_ROUND - 1) {
+        hd__cpu_relax();
+    } else if (round < YIELDS) {
+        sched_yield();
+    } else {
+        struct timespec nap = { .tv_sec = 0, .tv_nsec = SLEEP_NS };
+        nanosleep(&nap, NULL);
+    }
+}
+
 void hd__spin_slow(hd__spin *s) {
-    for (unsigned round = 0;; round++) {
-        for (unsigned look = 0; look < LOOKS_PER_ROUND; look++) {
-            if (hd__spin_trylock(s)) {
-                return;
-            }
-            hd__cpu_relax();
-        }
-        if (round < YIELDS) {
-            sched_yield();
-        } else {
-            struct timespec nap = { .tv_sec = 0, .tv_nsec = SLEEP_NS };
-            nanosleep(&nap, NULL);
-        }
+    for (unsigned turn = 0; !hd__spin_trylock(s); turn++) {
+        hd__spin_turn(turn);
     }
 }

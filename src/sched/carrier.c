@@ -5,14 +5,18 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/check.h"
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "os/futex.h"
 #include "os/mem.h"
 #include "os/slack.h"
+#include "sched/follow.h"
 #include "sched/monitor.h"
+#include "sched/place.h"
 #include "sched/preempt.h"
+#include "sched/rcu.h"
 
 enum { SPARE_IDLE_NS = 1000 * 1000 * 1000, SPARE_LOOKS = 16 };
 static const uint64_t PATIENCE_NS = 2000000000; /* of a runtime that stops */
@@ -20,7 +24,13 @@ static const uint64_t PATIENCE_NS = 2000000000; /* of a runtime that stops */
 struct hd__carriers hd__carriers;
 __thread struct hd__self hd__self __attribute__((tls_model("initial-exec")));
 
+__thread uint64_t hd__thread_token __attribute__((tls_model("initial-exec"))) = HD__TOKEN_NONE;
+
 #ifndef HD__SELF_INLINE
+HD__NOINLINE void hd__self_set_token(uint64_t token) {
+    hd__thread_token = token;
+}
+
 HD__NOINLINE struct hd__worker *hd__worker_get(void) {
     return atomic_load_explicit(&hd__self.worker, memory_order_relaxed);
 }
@@ -33,6 +43,9 @@ HD__NOINLINE struct hd__worker *hd__self_enter(void) {
 
 HD__NOINLINE void hd__sched_leave(void) {
     atomic_store_explicit(&hd__self.inside, 0, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (HD__UNLIKELY(atomic_load_explicit(&hd__self.due, memory_order_relaxed) != 0))
+        hd__sched_leave_due();
 }
 #endif
 
@@ -42,6 +55,10 @@ HD__NOINLINE bool hd__sched_inside(void) {
 
 HD__NOINLINE struct hd__carrier *hd__self_carrier(void) {
     return hd__self.carrier;
+}
+
+HD__NOINLINE uint64_t hd__self_token(void) {
+    return hd__thread_token;
 }
 
 HD__NOINLINE struct hd__self *hd__self_get(void) {
@@ -94,7 +111,10 @@ void hd__carrier_grant_here(struct hd__carrier *c, struct hd__worker *w, hd_thre
         !(t && (hd__thread_flags(t) & HD__THREAD_PINNED))) {
         hd_cpuset own = {{0}};
         hd_cpuset_add(&own, cpu);
-        if (hd__os_cpus_set_of(c->tid, &own) == 0) c->affinity = own;
+        if (hd__os_cpus_set_of(c->tid, &own) == 0) {
+            c->affinity = own;
+            c->only = cpu + 1;
+        }
     }
     hd__carrier_grant(c, w, t, since_ns);
 }
@@ -128,11 +148,12 @@ static struct hd__worker *take_worker(struct hd__carrier *c, hd_thread *t, bool 
     struct hd__worker *w = c->grant_worker;
     w->loop = &c->loop;
     w->cxx = c->cxx;
+    atomic_store_explicit(&c->held, NULL, memory_order_relaxed); /* before w can be taken again */
     set_worker(c->self, w);
     hd__sched_set_affinity(w, t);
     uint64_t now = hd__os_now_ns();
     if (c->grant_ns != 0) hd__preempt_count(&w->lost_ns, now - c->grant_ns);
-    hd__preempt_begin(w, now, hog);
+    hd__preempt_begin(w, t, now, hog, c->grant_ns != 0);
     return w;
 }
 
@@ -144,25 +165,75 @@ struct hd__worker *hd__carrier_wait_held(struct hd__carrier *c, hd_thread *t, bo
     return w;
 }
 
+/* ---- Brief sections ---- */
+
+bool hd__carriers_can_pass(void) {
+    hd__spin_lock(&hd__carriers.lock);
+    bool none = hd__carriers.all == NULL;
+    hd__spin_unlock(&hd__carriers.lock);
+    return none || atomic_load_explicit(&hd__monitor.can_retake, memory_order_relaxed);
+}
+
+/* Whether every carrier was seen outside of brief sections since the ticket was drawn. A look
+ * counts for all tickets that were drawn before it. */
+static bool all_passed(uint64_t ticket) {
+    bool all = true;
+    for (struct hd__carrier *c = hd__carriers.all; c; c = c->all) {
+        if (c->passed >= ticket) continue;
+        struct hd__self *self = atomic_load_explicit(&c->self, memory_order_acquire);
+        /* Acquires what was done in the section that has ended: leave() is a release. */
+        if (self && atomic_load_explicit(&self->inside, memory_order_acquire) == HD__INSIDE_BRIEF)
+            all = false;
+        else
+            c->passed = hd__carriers.passes;
+    }
+    return all;
+}
+
+/* Dekker's algorithm as in retake(): after the barrier, a carrier that has not seen what was hidden
+ * is seen in its section. A carrier that is not in the list yet begins after this. */
+void hd__carriers_pass(void) {
+    uint64_t ticket = 0;
+    for (bool done = false; !done;) {
+        hd__spin_lock(&hd__carriers.lock);
+        if (ticket == 0 && hd__carriers.all &&
+            atomic_load_explicit(&hd__monitor.can_retake, memory_order_relaxed)) {
+            hd__spin_unlock(&hd__carriers.lock);
+            hd__os_membarrier();
+            hd__spin_lock(&hd__carriers.lock);
+        }
+        if (ticket == 0) ticket = ++hd__carriers.passes;
+        done = all_passed(ticket);
+        hd__spin_unlock(&hd__carriers.lock);
+        if (!done) hd__os_yield(); /* only if it was descheduled by the kernel */
+    }
+}
+
 /* ---- A thread that lost its worker ---- */
 
-bool hd__carrier_retake(struct hd__worker *w) {
+/* Takes back what retake() has begun. It fails against a hand-over by the carrier itself; then w is
+ * another's by now. */
+static bool undo_retake(struct hd__self *self, struct hd__worker *w) {
+    struct hd__worker *expected = HD__WORKERLESS;
+    (void)atomic_compare_exchange_strong(&self->entry, &expected, w);
+    return false;
+}
+
+bool hd__carrier_retake(struct hd__worker *w, bool sections) {
     struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
     struct hd__self *self = atomic_load_explicit(&c->self, memory_order_acquire);
     struct hd__worker *expected = w;
     if (!self || atomic_load_explicit(&c->lights, memory_order_relaxed) != 0) return false;
-    atomic_store_explicit(&c->held, NULL, memory_order_relaxed);
     if (!atomic_compare_exchange_strong(&self->entry, &expected, HD__WORKERLESS)) return false;
     hd__os_membarrier();
-    if (atomic_load_explicit(&self->inside, memory_order_seq_cst)) {
-        expected = HD__WORKERLESS;
-        /* This fails against enter(), which has taken it as taken and waits in come_back(); and
-         * against a hand-over by the carrier itself, and then w is another's by now. */
-        if (atomic_compare_exchange_strong(&self->entry, &expected, w)) return false;
-        if (expected != HD__NOTICED) return false;
-    }
-    /* From here on w is ours: its thread is outside, or waits for what comes next. */
+    if (atomic_load_explicit(&self->inside, memory_order_seq_cst)) return undo_retake(self, w);
+    /* Its thread is outside, or in enter(), which waits for our decision. It may have begun a
+     * section since it was seen blocked: that was inside, and is seen by now. */
     hd_thread *t = atomic_load_explicit(&w->current, memory_order_relaxed);
+    if (!sections && t && hd__thread_look(t).no_preempt) return undo_retake(self, w);
+    /* Perhaps it was another that was seen blocked: who has just given w away sleeps. */
+    if (!sections && !hd__carrier_is_blocked(c)) return undo_retake(self, w);
+    /* From here on w is ours. */
     atomic_store_explicit(&c->held, t, memory_order_release);
     atomic_store_explicit(&w->current, NULL, memory_order_relaxed);
     atomic_fetch_add_explicit(&hd__carriers.held, 1, memory_order_relaxed);
@@ -173,7 +244,7 @@ bool hd__carrier_give_back(struct hd__worker *w) {
     struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
     struct hd__self *self = atomic_load_explicit(&c->self, memory_order_relaxed);
     struct hd__worker *expected = HD__WORKERLESS;
-    hd_thread *t = atomic_load_explicit(&c->held, memory_order_relaxed);
+    hd_thread *t = atomic_exchange_explicit(&c->held, NULL, memory_order_relaxed);
     atomic_store_explicit(&w->current, t, memory_order_relaxed);
     if (atomic_compare_exchange_strong(&self->entry, &expected, w)) {
         atomic_fetch_sub_explicit(&hd__carriers.held, 1, memory_order_relaxed);
@@ -185,7 +256,8 @@ bool hd__carrier_give_back(struct hd__worker *w) {
 
 /* The runtime stops: leaves the thread, which nobody continues, for the carrier's own loop. */
 static _Noreturn void abandon(struct hd__carrier *c, hd_thread *t) {
-    struct hd__context dying = t->ctx;
+    struct hd__context dying;
+    hd__ctx_move(&t->ctx, &dying); /* t is discarded like those that wait */
     hd__ctx_jump(&dying, &c->loop, NULL);
 }
 
@@ -203,10 +275,19 @@ static struct hd__worker *come_back(struct hd__carrier *c, hd_thread *t) {
     return hd__carrier_wait_held(c, t, false);
 }
 
-/* Who is on a carrier that has noticed that its worker is gone. The monitor says it in a moment. */
-static hd_thread *held_by(struct hd__carrier *c) {
+/* By a carrier that has seen that its worker is being taken away: waits for the decision, which is
+ * made in a moment. Whose thread it has, if the worker is gone; NULL: it was given back. */
+static hd_thread *notice(struct hd__carrier *c) {
+    struct hd__worker *_Atomic *entry = &c->self->entry;
+    struct hd__worker *gone = HD__WORKERLESS;
     hd_thread *t;
-    while (!(t = atomic_load_explicit(&c->held, memory_order_acquire))) hd__cpu_relax();
+    for (unsigned looks = 1; !(t = atomic_load_explicit(&c->held, memory_order_acquire)); looks++) {
+        if (atomic_load_explicit(entry, memory_order_acquire) != HD__WORKERLESS) return NULL;
+        hd__cpu_relax();
+        if (looks % 1024 == 0) hd__os_yield(); /* the monitor has no CPU */
+    }
+    if (!atomic_compare_exchange_strong(entry, &gone, HD__NOTICED)) return NULL;
+    atomic_store_explicit(&c->self->worker, NULL, memory_order_relaxed);
     return t;
 }
 
@@ -214,10 +295,12 @@ HD__NOINLINE struct hd__worker *hd__sched_enter_slow(struct hd__worker *w) {
     hd__preempt_check_fork();
     if (!w) return NULL;
     struct hd__self *self = hd__self_get();
-    if (!atomic_compare_exchange_strong(&self->entry, &w, HD__NOTICED)) return w; /* given back */
-    atomic_store_explicit(&self->worker, NULL, memory_order_relaxed);
     int saved = hd__os_errno_get();
-    hd_thread *t = held_by(self->carrier);
+    hd_thread *t = notice(self->carrier);
+    if (!t) {
+        hd__os_errno_set(saved);
+        return atomic_load_explicit(&self->entry, memory_order_acquire);
+    }
     w = come_back(self->carrier, t);
     if (!w) abandon(self->carrier, t);
     hd__os_errno_set(saved);
@@ -231,12 +314,9 @@ void hd__carrier_run_free(struct hd__carrier *c, hd_thread *t) {
 }
 
 void hd__carrier_queue_up(struct hd__carrier *c) {
-    struct hd__worker *none = HD__WORKERLESS;
     if (atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst)) return;
-    if (!atomic_compare_exchange_strong(&c->self->entry, &none, HD__NOTICED)) return;
-    atomic_store_explicit(&c->self->worker, NULL, memory_order_relaxed);
-    hd_thread *t = held_by(c);
-    if (!come_back(c, t)) hd__carrier_run_free(c, t);
+    hd_thread *t = notice(c);
+    if (t && !come_back(c, t)) hd__carrier_run_free(c, t);
 }
 
 /* ---- The life of a carrier ---- */
@@ -253,9 +333,18 @@ static void carrier_ended(void *arg) {
               t ? hd_thread_name(t) : "");
 }
 
+/* Not before it runs: what a kernel thread does first may need a lock that a preempted thread holds
+ * (of the C library, of a sanitizer), and that thread the worker that this one is granted. */
+static void begin_spare(struct hd__carrier *c) {
+    hd__carrier_put_spare(c);
+    atomic_fetch_sub_explicit(&hd__carriers.starting, 1, memory_order_relaxed);
+    hd__monitor_poke();
+}
+
 /* Runs workers on this kernel thread as long as it is granted any. */
 static void carry(struct hd__carrier *c) {
     struct hd__os_altstack alt;
+    uint64_t token = hd__self_token();
     hd__os_altstack_init(&alt);
     hd__ctx_adopt(&c->loop);
     c->cxx = hd__cxx_globals();
@@ -265,8 +354,10 @@ static void carry(struct hd__carrier *c) {
     atomic_fetch_add_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
     atomic_store_explicit(&hd__self.inside, 1, memory_order_relaxed);
     hd__preempt_open_signal();
+    bool reader = hd__rcu_join();
     /* Without the hook such an end goes unnoticed, as it does in the C library. */
     (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, c);
+    if (c->begins_spare) begin_spare(c);
     while (wait_granted(c) == HD__GRANT) {
         struct hd__worker *w = take_worker(c, c->grant_thread, false);
         w = hd__sched_loop(c, w, c->grant_thread);
@@ -277,7 +368,9 @@ static void carry(struct hd__carrier *c) {
         }
     }
     (void)hd__os_kthread_at_exit(&carrier_exit, carrier_ended, NULL);
+    if (reader) hd__rcu_part();
     hd__preempt_close_signal();
+    hd__self_set_token(token);
     hd__self.carrier = NULL;
     atomic_fetch_sub_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
     atomic_store_explicit(&hd__self.inside, 0, memory_order_relaxed);
@@ -299,7 +392,9 @@ static struct hd__carrier *carrier_new(void) {
     struct hd__carrier *c = hd__os_alloc_aligned(HD__CACHE_LINE, sizeof *c);
     if (!c) return NULL;
     memset(c, 0, sizeof *c);
-    c->affinity = hd__rt.allowed;
+    c->slice_ns = HD_FOREVER;
+    c->cpus_changes = atomic_load_explicit(&hd__rt.cpus_changes, memory_order_acquire);
+    hd__place_allowed(&c->affinity);
     hd__spin_lock(&hd__carriers.lock);
     c->all = hd__carriers.all;
     hd__carriers.all = c;
@@ -318,6 +413,7 @@ static void carrier_free(struct hd__carrier *c) {
     hd__spin_unlock(&hd__carriers.lock);
     hd__os_task_close(&c->task);
     hd__os_alarm_delete(&c->alarm);
+    hd__os_alarm_delete(&c->slice);
     hd__os_free(c);
 }
 
@@ -327,17 +423,25 @@ static int carrier_start(struct hd__carrier *c, unsigned number) {
     return hd__os_kthread_create(name, carrier_main, c, &c->kthread);
 }
 
-static int add_spare(void) {
-    struct hd__carrier *c = carrier_new();
-    if (!c) return -ENOMEM;
+static struct hd__carrier *make(bool spare) {
+    struct hd__carrier *c = hd__carriers.count < hd__carriers.max ? carrier_new() : NULL;
+    if (!c) return NULL;
+    c->begins_spare = spare;
     /* It may take grants before it has begun to wait for them. */
-    int err = carrier_start(c, hd__carriers.count - 1);
-    if (err) {
-        carrier_free(c);
-        return err;
-    }
-    hd__carrier_put_spare(c);
-    return 0;
+    if (carrier_start(c, hd__carriers.count - 1) == 0) return c;
+    carrier_free(c);
+    return NULL;
+}
+
+struct hd__carrier *hd__carrier_make(void) {
+    return make(false);
+}
+
+static bool add_spare(void) {
+    atomic_fetch_add_explicit(&hd__carriers.starting, 1, memory_order_relaxed);
+    bool added = make(true) != NULL;
+    if (!added) atomic_fetch_sub_explicit(&hd__carriers.starting, 1, memory_order_relaxed);
+    return added;
 }
 
 /* Takes those spares off the list, all but `keep`, that had nothing to do for SPARE_IDLE_NS. What
@@ -379,6 +483,10 @@ static void end_idle(unsigned keep) {
 
 void hd__carriers_want(unsigned target) {
     atomic_store_explicit(&hd__carriers.target, target, memory_order_relaxed);
+    hd__carriers_ask();
+}
+
+void hd__carriers_ask(void) {
     if (atomic_exchange_explicit(&hd__carriers.asked, 1, memory_order_release) == 0)
         hd__os_futex_wake(&hd__carriers.asked, 1);
 }
@@ -395,31 +503,34 @@ static void tell_who_is_left(void) {
                        : w  ? atomic_load_explicit(&w->current, memory_order_relaxed) : NULL;
         if (!t) continue;
         hd__print_fd2("heddle: the runtime is to stop, and waits for detached thread %llu '%s' to "
-                      "call the library or to end: it computes or blocks\n",
+                      "wait, to yield or to end: it computes, or blocks the kernel thread\n",
                       (unsigned long long)hd__thread_look(t).id, hd_thread_name(t));
     }
     hd__spin_unlock(&hd__carriers.lock);
 }
 
 static void maker_main(void *arg) {
-    uint64_t tell_ns = HD_FOREVER;
+    uint64_t tell_ns = HD_FOREVER, order_ns = hd__follow_order_due();
     (void)arg;
     atomic_fetch_add_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
     while (!atomic_load_explicit(&hd__carriers.maker_ends, memory_order_acquire)) {
         if (tell_ns == HD_FOREVER && atomic_load_explicit(&hd__rt.stopping, memory_order_acquire))
             tell_ns = hd__os_now_ns() + PATIENCE_NS;
-        if (hd__os_futex_wait(&hd__carriers.asked, 0, tell_ns) == -ETIMEDOUT) {
-            tell_who_is_left();
-            tell_ns = HD_FOREVER - 1;
+        uint64_t until_ns = order_ns < tell_ns ? order_ns : tell_ns;
+        if (hd__os_futex_wait(&hd__carriers.asked, 0, until_ns) == -ETIMEDOUT) {
+            if (until_ns == order_ns) {
+                hd__follow_make_order(&hd__carriers.maker_ends);
+                order_ns = HD_FOREVER;
+            } else {
+                tell_who_is_left();
+                tell_ns = HD_FOREVER - 1;
+            }
         }
         if (atomic_exchange_explicit(&hd__carriers.asked, 0, memory_order_acquire) == 0) continue;
+        if (hd__follow_is_asked()) hd__follow_look();
         unsigned target = atomic_load_explicit(&hd__carriers.target, memory_order_relaxed);
-        int err = 0;
-        while (!err && hd__carriers.spare_count < target &&
-               hd__carriers.count < hd__carriers.max &&
-               !atomic_load_explicit(&hd__carriers.maker_ends, memory_order_relaxed)) {
-            err = add_spare();
-            hd__monitor_poke();
+        while (hd__carriers.spare_count + hd__load_relaxed(&hd__carriers.starting) < target &&
+               !hd__load_relaxed(&hd__carriers.maker_ends) && add_spare()) {
         }
         if (hd__carriers.spare_count > target) end_idle(target);
     }
@@ -467,9 +578,11 @@ void hd__carriers_stop(void) {
 int hd__carriers_start(unsigned max, bool caller) {
     hd__carriers.max = max;
     hd__carriers.most = 0;
+    atomic_store(&hd__carriers.starting, 0);
     atomic_store(&hd__carriers.maker_ends, false);
     atomic_store(&hd__carriers.asked, 0);
-    for (unsigned i = 0; i < hd__rt.worker_count; i++) {
+    unsigned active = atomic_load(&hd__rt.active);
+    for (unsigned i = 0; i < active; i++) {
         struct hd__carrier *c = carrier_new();
         if (!c) return -ENOMEM;
         c->caller = caller && i == 0;

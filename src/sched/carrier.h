@@ -57,21 +57,30 @@ struct hd__carrier {
     struct hd__context loop;    /* where hd__sched_loop() left for a thread */
     struct hd__cxx *cxx;        /* its C++ exceptions */
     struct hd__self *_Atomic self; /* its thread-local words; NULL before it has begun */
-    hd_cpuset affinity;         /* its CPU set */
+    hd_cpuset affinity;         /* its CPU set; */
+    uint32_t only;              /* one more than its CPU, if there is one in it; 0: look at it */
+    uint32_t cpus_changes;      /* as it was at this count of hd__rt: the kernel may have changed it
+                                 * with the process's since */
     _Atomic unsigned cpu;       /* where it began to wait */
-    hd_thread *_Atomic held;    /* whose worker was taken away; written by the monitor */
+    hd_thread *_Atomic held;    /* whose worker was taken away; NULL while c has one */
     _Atomic unsigned lights;    /* light threads that are bound to it and do not run */
     _Atomic int tid;
     _Atomic bool signalled;     /* a preempting signal is on its way */
     struct hd__os_task task;    /* the monitor's view of it */
     struct hd__os_alarm alarm;  /* the monitor's */
     uint64_t alarm_ns;          /* when it was set for */
+    struct hd__os_alarm slice;  /* its own: alarm.h */
+    uint64_t slice_ns;          /* when that comes; HD_FOREVER: it is not set */
     bool caller;                /* hd_run()'s caller: not ours to end */
+    bool begins_spare;          /* it puts itself on the list of spares */
     bool signal_was_blocked;    /* the preempting one, before it became a carrier */
-    uint64_t mask;              /* the signals that it blocks */
+    bool signal_blocked;        /* it still is, by a handler that switched away (switch_light()) */
+    bool mask_left;             /* it has the mask of a thread that was switched away from */
+    uint64_t mask;              /* the signals that it blocks, but for what its thread does */
     _Atomic bool gone;          /* it has ended, or is about to; join it */
     uint64_t spare_since_ns;
     struct hd__os_kthread kthread;
+    uint64_t passed;            /* see hd__carriers_pass(); the lock of the lists */
 
     HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t granted; /* enum hd__grant */
     struct hd__worker *grant_worker;
@@ -85,6 +94,8 @@ struct hd__carriers {
     struct hd__carrier *all;
     struct hd__carrier *caller; /* hd_run()'s */
     _Atomic unsigned spare_count, count;
+    _Atomic unsigned starting;  /* those that will be spare as soon as they run */
+    uint64_t passes;            /* the last ticket of hd__carriers_pass(); the lock */
     unsigned most, max;
     _Atomic uint32_t held;      /* threads without a worker, outside of any queue */
     struct hd__os_kthread maker;
@@ -104,11 +115,25 @@ void hd__carriers_run_caller(void);
 bool hd__carriers_release(void);
 void hd__carriers_stop(void); /* ends all but the caller's, and waits for them */
 
+/* A new one, for a worker that has none; NULL: there are too many, or it could not be had. By the
+ * maker. */
+struct hd__carrier *hd__carrier_make(void);
+
+/* Wakes the maker. */
+void hd__carriers_ask(void);
+
 /* Has the maker see to it that there are `target` spares, or not many more; by the monitor. */
 void hd__carriers_want(unsigned target);
 
 /* The calling carrier is about to give its worker away. */
 void hd__carrier_lose_worker(struct hd__carrier *c);
+
+/* Something was hidden from brief sections (self.h): waits until none can be at it any more that
+ * began before it was hidden. Of the carriers, that is: what other kernel threads use is guarded
+ * otherwise. Holding no lock, inside; gives the CPU away while it waits. Only if can_pass() said
+ * before that it is possible: it takes membarrier(). */
+bool hd__carriers_can_pass(void);
+void hd__carriers_pass(void);
 
 /* A spare one, if possible one that waits on this CPU; or NULL. */
 struct hd__carrier *hd__carrier_take_spare(void);
@@ -128,11 +153,22 @@ void hd__carrier_grant_here(struct hd__carrier *c, struct hd__worker *w, hd_thre
 /* NULL: the runtime stops. hog: see hd__worker.hog_tick. */
 struct hd__worker *hd__carrier_wait_held(struct hd__carrier *c, hd_thread *t, bool hog);
 
+/* Whether c is blocked in the kernel; *nr: in which system call, or -1. By the monitor alone. */
+static inline bool hd__carrier_is_blocked_in(struct hd__carrier *c, int64_t *nr) {
+    return hd__os_task_blocked(&c->task, atomic_load_explicit(&c->tid, memory_order_relaxed), nr);
+}
+
+static inline bool hd__carrier_is_blocked(struct hd__carrier *c) {
+    int64_t nr;
+    return hd__carrier_is_blocked_in(c, &nr);
+}
+
 /* Takes the worker of a carrier that is blocked in the kernel away: w is then the caller's, and the
- * thread that was on it has none. False if the carrier turned out to be in the runtime: nothing has
- * happened. By the monitor; so is the opposite, which fails if the thread has missed its worker
- * meanwhile, and waits for one. */
-bool hd__carrier_retake(struct hd__worker *w);
+ * thread that was on it has none. False if the carrier turned out to be in the runtime, or, unless
+ * `sections`, its thread not to be blocked after all or to be in a section in which it is not
+ * preempted: nothing has happened. By the monitor; so is the opposite, which fails if the thread
+ * has missed its worker meanwhile, and waits for one. */
+bool hd__carrier_retake(struct hd__worker *w, bool sections);
 bool hd__carrier_give_back(struct hd__worker *w);
 
 static inline struct hd__carrier *hd__carrier_of(const hd_thread *t) {

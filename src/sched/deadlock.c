@@ -11,6 +11,7 @@
 #include "os/cpu.h"
 #include "os/symbol.h"
 #include "sched/carrier.h"
+#include "sched/monitor.h"
 
 /* TSan runs a kernel thread of its own. */
 #ifdef HD__TSAN
@@ -30,6 +31,8 @@ static void print_site(const void *site) {
         hd__print_fd2(", at %s+0x%zx", symbol.file, symbol.file_offset);
 }
 
+void (*hd__deadlock_describe)(char *text, size_t size, const char *what, const void *object);
+
 static void print_thread(hd_thread *t, void *arg) {
     unsigned long long *n = arg;
     /* Not by WAITING: one that was moved from a condition to its mutex is claimed and waits on. */
@@ -42,7 +45,9 @@ static void print_thread(hd_thread *t, void *arg) {
         hd__print_fd2(" of thread %llu '%s'", (unsigned long long)other->id,
                       hd_thread_name(other));
     } else if (w->object) {
-        hd__print_fd2(" %p", w->object);
+        char more[160] = "";
+        if (hd__deadlock_describe) hd__deadlock_describe(more, sizeof more, w->what, w->object);
+        hd__print_fd2(" %p%s", w->object, more);
     }
     if (w->site) print_site(w->site);
     hd__print_fd2("\n");
@@ -60,6 +65,9 @@ void hd__deadlock_check(void) {
                    atomic_load_explicit(&hd__poller.kthreads, memory_order_seq_cst);
     if (kthreads < 0 || (unsigned)kthreads != own + foreign + TOOL_KTHREADS) return;
     if (atomic_load_explicit(&hd__carriers.held, memory_order_seq_cst) != 0) return;
+    /* The monitor may have taken somebody from the timers, and not have made it runnable yet: the
+     * caller saw no timer before. If it has done so since, that is seen now. */
+    if (atomic_load_explicit(&hd__monitor.awake, memory_order_seq_cst)) return;
     /* Looked at again: a foreign thread that was counted may have waited only since the caller's
      * look, and have made something runnable before. */
     if (!hd__idle_all_parked() ||

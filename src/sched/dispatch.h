@@ -24,11 +24,13 @@
 
 #include "base/check.h"
 #include "os/clock.h"
-#include "sched/worker.h"
+#include "sched/ranked.h"
+#include "sched/rcu.h"
 
 /* sched.c */
 void hd__sched_spill(struct hd__worker *w, struct hd__ring *r); /* locked; unlocks */
 void hd__sched_bind_stack(struct hd__worker *w, hd_thread *t);
+void hd__sched_leave_stack(struct hd__worker *w, struct hd__stack *s);
 /* wait.c */
 void hd__wait_commit_timed(struct hd__worker *w, struct hd__wait *wait);
 int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns);
@@ -38,7 +40,7 @@ int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadli
 /* Locks the run queue with room for one more in one of its rings. */
 static inline void lock_with_room(struct hd__worker *w, struct hd__ring *r) {
     hd__spin_lock(&w->runq.lock);
-    while (HD__UNLIKELY(hd__ring_count(r) == HD__RING_SIZE)) {
+    while (HD__UNLIKELY(hd__ring_full(&w->runq, r))) {
         hd__sched_spill(w, r);
         hd__spin_lock(&w->runq.lock);
     }
@@ -46,6 +48,10 @@ static inline void lock_with_room(struct hd__worker *w, struct hd__ring *r) {
 
 /* Queues a spawned thread, newest first. It is not pinned. */
 static inline void ready_spawned(struct hd__worker *w, hd_thread *t) {
+    if (hd__ranked()) {
+        hd__ranked_ready(t, HD_WHY_SPAWNED);
+        return;
+    }
     lock_with_room(w, &w->runq.lifo);
     hd__ring_put_front(&w->runq.lifo, t);
     hd__spin_unlock(&w->runq.lock);
@@ -64,16 +70,22 @@ static inline void ready_back(struct hd__worker *w, hd_thread *t) {
 }
 
 /* The next local thread: the newest spawned or woken, else the one that waits longest. */
-static inline hd_thread *take_next(struct hd__worker *w) {
+static inline hd_thread *take_local(struct hd__worker *w) {
     hd_thread *t = NULL;
     if (hd__runq_count(&w->runq) == 0) return NULL;
     hd__spin_lock(&w->runq.lock);
-    if (hd__ring_count(&w->runq.lifo) != 0)
+    if (hd__ring_count(&w->runq.lifo) != 0) {
         t = hd__ring_take_front(&w->runq.lifo);
-    else if (hd__ring_count(&w->runq.fifo) != 0)
+    } else if (hd__ring_count(&w->runq.fifo) != 0) {
         t = hd__ring_take_front(&w->runq.fifo);
+        hd__ring_prefetch(&w->runq.fifo, hd__rt.prefetch_least);
+    }
     hd__spin_unlock(&w->runq.lock);
     return t;
+}
+
+static inline hd_thread *take_next(struct hd__worker *w) {
+    return hd__ranked() ? hd__ranked_take(w) : take_local(w);
 }
 
 /* Counts a dispatch; w's owner. */
@@ -83,9 +95,10 @@ static inline uint32_t next_tick(struct hd__worker *w) {
     return tick;
 }
 
-/* Notes who runs on w. */
+/* Notes who runs on w, and on the calling carrier, which runs w. */
 static inline void set_current(struct hd__worker *w, hd_thread *t) {
     atomic_store_explicit(&w->current, t, memory_order_relaxed);
+    if (t) hd__self_set_token(t->id);
 }
 
 static inline hd_thread *current_of(struct hd__worker *w) {
@@ -171,7 +184,7 @@ static inline void settle(struct hd__worker *w) {
         ready_back(w, w->post);
         hd__idle_wake_if_needed();
     } else if (kind == HD__POST_STACK &&
-               ((struct hd__stack *)w->post)->klass == hd__rt.stack_class) {
+               ((struct hd__stack *)w->post)->key == w->stacks.key) {
         hd__stack_put(&w->stacks, w->post);
     } else {
         hd__sched_settle(w, kind);
@@ -182,13 +195,37 @@ static inline void settle(struct hd__worker *w) {
  * `next`, or the loop's, if `next` must run on another carrier (carrier.h). */
 struct hd__context *hd__sched_prepare_special(struct hd__worker *w, hd_thread *next);
 static inline struct hd__context *prepare(struct hd__worker *w, hd_thread *next) {
-    if (HD__UNLIKELY((hd__thread_flags(next) & (HD__THREAD_PINNED | HD__THREAD_BOUND)) ||
-                     w->special))
+    const uint32_t special = HD__THREAD_PINNED | HD__THREAD_BOUND | HD__THREAD_MOVE;
+    if (HD__UNLIKELY((hd__thread_flags(next) & special) || w->special))
         return hd__sched_prepare_special(w, next);
     set_current(w, next);
     if (HD__UNLIKELY(!next->stack)) hd__sched_bind_stack(w, next);
     return &next->ctx;
 }
+
+/* In debug builds a thread without floating-point control is watched: what it changes would become
+ * that of others. Noted when it begins or goes on, compared when it leaves by itself; within a
+ * signal handler the kernel has put other values there. */
+#ifdef HD_DEBUG
+static inline void note_fp(hd_thread *t) {
+    if (t->ctx.regs.without & HD__ARCH_WITHOUT_FPU) hd__arch_fp_note(&t->ctx.regs);
+}
+
+static inline void check_fp(hd_thread *t) {
+    HD__CHECK(!(t->ctx.regs.without & HD__ARCH_WITHOUT_FPU) || hd__arch_fp_noted(&t->ctx.regs),
+              "thread %llu '%s' changed floating-point control, which was to be left out of its "
+              "switches: spawn it without .fpu = HD_STATE_NONE", (unsigned long long)t->id,
+              hd_thread_name(t));
+}
+#else
+static inline void note_fp(hd_thread *t) {
+    (void)t;
+}
+
+static inline void check_fp(hd_thread *t) {
+    (void)t;
+}
+#endif
 
 /* Switches from t, whose exceptions in flight go with it; returns on the worker that continues it.
  * sched.c has the rare case. */
@@ -196,8 +233,13 @@ struct hd__worker *hd__sched_switch_in_handler(struct hd__worker *w, hd_thread *
                                                struct hd__context *to);
 static HD__ALWAYS_INLINE struct hd__worker *switch_from(struct hd__worker *w, hd_thread *t,
                                                         struct hd__context *to) {
-    if (hd__cxx_any(w->cxx)) return hd__sched_switch_in_handler(w, t, to);
-    return hd__ctx_switch(&t->ctx, to, w);
+    bool light = w->post_kind == HD__POST_LIGHT;
+    if (!light) check_fp(t);
+    hd__rcu_check("waits or yields");
+    w = HD__UNLIKELY(hd__cxx_any(w->cxx)) ? hd__sched_switch_in_handler(w, t, to)
+                                          : hd__ctx_switch(&t->ctx, to, w);
+    if (!light) note_fp(t);
+    return w;
 }
 
 /* Leaves t, with `post` to be done for it, for `next` or the scheduler's loop. Returns when t is

@@ -25,7 +25,11 @@
 #include "base/check.h"
 #include "os/clock.h"
 #include "os/futex.h"
+#include "sched/alarm.h"
+#include "sched/follow.h"
 #include "sched/monitor.h"
+#include "sched/place.h"
+#include "sched/ranked.h"
 
 struct hd__poller hd__poller;
 
@@ -38,10 +42,10 @@ static uint32_t idle_add(int32_t delta) {
 
 /* ---- Stealing ---- */
 
-/* Moves the older half of a ring, HD__STEAL_MAX at most, into taken[]. Lock held. */
+/* Moves the older half of a ring, a batch at most, into taken[]. Lock held. */
 static uint32_t take_half(struct hd__ring *r, bool oldest_at_front, hd_thread **taken) {
     uint32_t n = (hd__ring_count(r) + 1) / 2;
-    if (n > HD__STEAL_MAX) n = HD__STEAL_MAX;
+    if (n > hd__rt.steal_batch) n = hd__rt.steal_batch;
     for (uint32_t i = 0; i < n; i++)
         taken[i] = oldest_at_front ? hd__ring_take_front(r) : hd__ring_take_back(r);
     return n;
@@ -59,10 +63,25 @@ static hd_thread *steal_from(struct hd__worker *w, struct hd__worker *v) {
     return n ? taken[0] : NULL;
 }
 
+static hd_thread *steal_in_order(struct hd__worker *w, struct hd__order *o, unsigned start) {
+    unsigned v;
+    for (unsigned g = 0; g < hd__order_groups(o, w->index); g++) {
+        for (unsigned i = 0;
+             (v = hd__order_victim(o, w->index, g, i, start)) != HD__TOPO_NONE; i++) {
+            hd_thread *t = steal_from(w, &hd__rt.workers[v]);
+            if (t) return t;
+        }
+    }
+    return NULL;
+}
+
 static hd_thread *steal(struct hd__worker *w) {
     unsigned n = hd__rt.worker_count;
     w->random = w->random * 6364136223846793005u + 1442695040888963407u;
-    unsigned start = (unsigned)((w->random >> 33) % n);
+    unsigned start = (unsigned)(w->random >> 33);
+    struct hd__order *o = atomic_load_explicit(&hd__rt.order, memory_order_acquire);
+    if (o) return steal_in_order(w, o, start);
+    start %= n;
     for (unsigned i = 0; i < n; i++) {
         struct hd__worker *v = &hd__rt.workers[(start + i) % n];
         if (v == w) continue;
@@ -90,18 +109,21 @@ uint64_t hd__idle_earliest_deadline(void) {
 static void expire_all(struct hd__worker *w, uint64_t now_ns) {
     for (unsigned i = 0; i < hd__rt.worker_count; i++) {
         struct hd__timers *h = &hd__rt.workers[i].timers;
-        if (hd__timers_earliest(h) <= now_ns) hd__sched_expire(w, h, now_ns, false);
+        if (hd__timers_earliest(h) <= now_ns) hd__sched_expire(w, h, now_ns, HD__PRIORITY_HIGHEST);
     }
 }
 
 void hd__idle_cover_timer(uint64_t deadline_ns) {
     uint32_t word = idle_add(0);
     if (HD__IDLE_SEARCHING(word) != 0) return;
-    if (HD__IDLE_PARKED(word) == 0)
-        hd__monitor_cover(deadline_ns);
-    else if (deadline_ns <
-             atomic_load_explicit(&hd__rt.keeper_deadline_ns, memory_order_relaxed))
+    if (HD__IDLE_PARKED(word) == 0) {
+        struct hd__worker *w = hd__worker_get();
+        bool minds = w && hd__alarm_cover(w, deadline_ns);
+        hd__monitor_cover(minds ? deadline_ns + HD__ALARM_TRUST_NS : deadline_ns);
+    } else if (deadline_ns <
+             atomic_load_explicit(&hd__rt.keeper_deadline_ns, memory_order_relaxed)) {
         hd__idle_wake_one();
+    }
 }
 
 /* ---- I/O ---- */
@@ -169,12 +191,16 @@ void hd__idle_wake_one(void) {
     if (tell) hd__monitor_poke();
 }
 
-void hd__idle_wake_worker(struct hd__worker *w) {
+bool hd__idle_wake_worker(struct hd__worker *w) {
     hd__spin_lock(&hd__rt.idle_lock);
-    if (w->listed)
+    bool was_parked = w->listed, retired = w->retired;
+    if (retired) atomic_store_explicit(&w->notified, 1, memory_order_release);
+    if (was_parked)
         release_and_wake(w);
     else
         hd__spin_unlock(&hd__rt.idle_lock);
+    if (retired) hd__os_futex_wake(&w->notified, 1); /* it passes on what it was given */
+    return was_parked;
 }
 
 void hd__idle_wake_all(void) {
@@ -187,12 +213,14 @@ static hd_thread *look_once(struct hd__worker *w, uint64_t now_ns) {
     if (io_uncovered()) hd__poller.poll(w); /* else somebody is woken by it */
     expire_all(w, now_ns);
     hd_thread *t = NULL;
+    if (hd__rt.ranked) return (t = hd__ranked_take(w)) ? t : hd__place_take(w);
     if (hd__fifo_count(&w->inbox) != 0) t = hd__sched_take_inbox(w);
     /* Own queue: timers may have filled it. */
     if (!t) t = hd__sched_take_next(w);
-    if (!t) t = hd__sched_take_injected(w, HD__RING_SIZE / 2);
+    if (!t) t = hd__sched_take_injected(w, w->runq.limit / 2);
     if (!t && hd__fifo_count(&w->light) != 0) t = hd__fifo_take(&w->light, 1);
     if (!t) t = steal(w);
+    if (!t) t = hd__place_take(w);
     return t;
 }
 
@@ -204,7 +232,14 @@ static bool holds_some(struct hd__fifo *f) {
     return some;
 }
 
+bool hd__idle_own_work(struct hd__worker *w) {
+    if (hd__rt.ranked) return hd__ranked_any_own(w);
+    return holds_some(&w->inbox);
+}
+
 bool hd__idle_work_anywhere(const struct hd__worker *w) {
+    if (w && hd__place_any(w)) return true;
+    if (hd__rt.ranked) return hd__ranked_any(w);
     if (holds_some(&hd__rt.injected)) return true;
     for (unsigned i = 0; i < hd__rt.worker_count; i++) {
         struct hd__runq *q = &hd__rt.workers[i].runq;
@@ -214,6 +249,17 @@ bool hd__idle_work_anywhere(const struct hd__worker *w) {
         bool some = hd__runq_count(q) != 0;
         hd__spin_unlock(&q->lock);
         if (some) return true;
+    }
+    return false;
+}
+
+bool hd__idle_work_hint(void) {
+    if (hd__fifo_count(&hd__rt.injected) != 0 || hd__rankq_count(&hd__rt.shared) != 0) return true;
+    for (unsigned i = 0; i < hd__rt.worker_count; i++) {
+        struct hd__worker *v = &hd__rt.workers[i];
+        if (hd__runq_count(&v->runq) != 0 || hd__fifo_count(&v->inbox) != 0 ||
+            hd__fifo_count(&v->light) != 0 || hd__rankq_count(&v->own) != 0)
+            return true;
     }
     return false;
 }
@@ -237,6 +283,7 @@ static void leave_search(struct hd__worker *w) {
 
 static hd_thread *search(struct hd__worker *w) {
     uint64_t now = hd__os_now_ns();
+    hd__follow_tick(now);
     /* Who will sleep in the poller does so at once: operations take longer than one spins, and
      * looking for them is no mere look at memory. */
     uint64_t until = io_uncovered() ? now : now + hd__rt.spin_ns;
@@ -285,7 +332,8 @@ static void unpark_self(struct hd__worker *w) {
 }
 
 bool hd__idle_all_parked(void) {
-    return HD__IDLE_PARKED(atomic_load_explicit(&hd__rt.idle, memory_order_seq_cst)) ==
+    return HD__IDLE_PARKED(atomic_load_explicit(&hd__rt.idle, memory_order_seq_cst)) +
+                   atomic_load_explicit(&hd__rt.retired, memory_order_seq_cst) ==
                hd__rt.worker_count &&
            hd__idle_earliest_deadline() == HD_FOREVER && !io_in_flight();
 }
@@ -305,9 +353,19 @@ static void sleep_parked(struct hd__worker *w, uint64_t until) {
 }
 
 hd_thread *hd__idle_find(struct hd__worker *w) {
+    if (io_in_flight()) hd__poller.offer(w); /* before anybody relies on its search */
     idle_add(HD__IDLE_ONE_SEARCHING);
+    /* A try to preempt somebody that came to nothing: whoever it was for is found. */
+    atomic_store_explicit(&w->urgent, false, memory_order_relaxed);
     for (;;) {
         bool poller;
+        while (HD__UNLIKELY(hd__follow_must_retire(w)) &&
+               !atomic_load_explicit(&hd__rt.stopping, memory_order_acquire)) {
+            hd__follow_hand_over(w);
+            leave_search(w);
+            hd__follow_sleep(w);
+            idle_add(HD__IDLE_ONE_SEARCHING);
+        }
         if (io_in_flight()) hd__poller.flush(w);
         hd_thread *t = search(w);
         if (t) return t;
@@ -315,7 +373,8 @@ hd_thread *hd__idle_find(struct hd__worker *w) {
         uint64_t until = announce_parked(w, &poller);
         if (atomic_load_explicit(&hd__rt.draining, memory_order_relaxed))
             hd__runtime_check_drain();
-        if (!hd__idle_work_anywhere(w) &&
+        /* Who dismisses workers wakes the listed ones: one that was still searching then looks. */
+        if (!hd__idle_work_anywhere(w) && !hd__follow_must_retire(w) &&
             !atomic_load_explicit(&hd__rt.stopping, memory_order_seq_cst)) {
             if (poller)
                 hd__poller.sleep(until); /* a kick that came before is not lost */

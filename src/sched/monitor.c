@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The monitor: a kernel thread that sees to it that nobody holds a worker for longer than a slice
- * while others wait.
+ * while others wait. Once it has ended a slice, carriers end those that follow by themselves, where
+ * that is possible (alarm.c): then it looks less often.
  *
  * It sleeps until the first of: the end of the slice of some running thread, if somebody waits; the
  * first deadline, if no parked worker minds the timers; 20 us after hd_blocking() was called, if
@@ -32,7 +33,10 @@
 #include "os/cpu.h"
 #include "os/futex.h"
 #include "os/slack.h"
+#include "sched/alarm.h"
+#include "sched/follow.h"
 #include "sched/preempt.h"
+#include "sched/ranked.h"
 
 enum {
     BLOCKING_NS = 20 * 1000,
@@ -44,6 +48,7 @@ enum {
     ALARM_LATE_NS = 100 * 1000,        /* how much later than an alarm the monitor looks */
     TRIM_NS = 1000 * 1000 * 1000,      /* how often too many spare carriers are looked at */
     SPARES_MAX = 8,                    /* made ahead, at most */
+    MINDED_SLICES = 4,                 /* between looks at those that mind them themselves */
 };
 
 struct hd__monitor hd__monitor;
@@ -59,6 +64,7 @@ struct look {
     bool busy;          /* some worker is not */
     bool stuck;         /* no worker has changed its thread since the last look */
     bool wants_spare;
+    bool minded;        /* every thread that runs has an alarm for the end of its slice */
 };
 
 void hd__monitor_poke(void) {
@@ -89,9 +95,11 @@ static bool rehouse(struct hd__worker *w) {
     return !w->orphan;
 }
 
-static bool take_away(struct hd__worker *w, struct look *l) {
+/* sections: also from a thread that is in a section in which it is not preempted. */
+static bool take_away(struct hd__worker *w, struct look *l, bool sections) {
     if (hd__carriers.spare_count == 0) l->wants_spare = true;
-    if (!hd__monitor.can_retake || !hd__carrier_retake(w)) return false;
+    if (!hd__monitor.can_retake || !hd__carrier_retake(w, sections))
+        return false;
     if (rehouse(w)) return true;
     /* Without one, its thread may keep it; unless that thread has come back already. */
     if (hd__carrier_give_back(w)) {
@@ -116,16 +124,15 @@ static void enforce(struct hd__worker *w, struct look *l) {
     int64_t nr;
     if (!t) return;
     struct hd__thread_look seen = hd__thread_look(t);
-    if (hd__preempt_kind_of(seen.flags) == HD_PREEMPT_OFF) return;
-    if (hd__monitor.can_retake && hd__os_task_blocked(&c->task, c->tid, &nr)) {
-        /* One that is not to be preempted now keeps its worker, unless it says itself that it
-         * blocks: it would go on beside the others. */
-        if (hd__preempt_may(seen) && take_away(w, l)) {
+    if (hd__monitor.can_retake && hd__carrier_is_blocked_in(c, &nr)) {
+        /* Also one that is never preempted: it may wait for a lock whose holder waits for this
+         * worker. But not one in a section: that has something of the worker to itself. */
+        if (!seen.no_preempt && take_away(w, l, false)) {
             count(&hd__monitor.in_syscall);
             atomic_store_explicit(&hd__monitor.last_nr, nr, memory_order_relaxed);
             atomic_store_explicit(&hd__monitor.last_thread, seen.id, memory_order_relaxed);
         }
-    } else {
+    } else if (hd__preempt_kind_of(seen.flags) != HD_PREEMPT_OFF) {
         hd__preempt_signal(w);
     }
 }
@@ -151,7 +158,7 @@ static void look_at_blocking(struct hd__worker *w, struct look *l) {
     uint64_t end_ns = w->blocking_ns + BLOCKING_NS;
     if (l->now_ns < end_ns) {
         no_later(l, end_ns);
-    } else if (take_away(w, l)) {
+    } else if (take_away(w, l, true)) {
         count(&hd__monitor.handed_off);
     } else {
         if (!hd__monitor.can_retake) hd__preempt_signal(w);
@@ -168,6 +175,11 @@ static bool signalled(struct hd__worker *w) {
     return atomic_load_explicit(&c->signalled, memory_order_relaxed);
 }
 
+static uint64_t slice_of(const hd_thread *t, const struct look *l) {
+    uint32_t own_us = hd__thread_look(t).slice_us;
+    return own_us ? own_us * 1000ull : l->slice_ns;
+}
+
 static void look_at(struct hd__worker *w, struct look *l) {
     if (w->orphan && !rehouse(w)) {
         l->wants_spare = true;
@@ -176,17 +188,35 @@ static void look_at(struct hd__worker *w, struct look *l) {
     }
     uint64_t since_ns = since(w, l);
     bool urgent = atomic_load_explicit(&w->urgent, memory_order_relaxed);
-    if (!atomic_load_explicit(&w->current, memory_order_relaxed)) return;
+    hd_thread *t = current(w);
+    if (!t) { /* the loop dispatches the next one without another tick */
+        w->seen_tick--;
+        l->minded = false;
+        return;
+    }
+    uint64_t slice_ns = slice_of(t, l);
+    bool minded = hd__alarm_minds_slice(w, l->now_ns, slice_ns);
+    l->minded &= minded;
     if (!hd__preempt_is_blocking(w)) {
         w->blocking_ns = 0;
     } else if (l->waiting) {
         look_at_blocking(w, l);
         return;
     }
-    if (!urgent && (!l->waiting || l->slice_ns == HD_FOREVER)) return;
+    if (!urgent && (!l->waiting || slice_ns == HD_FOREVER)) return;
+    if (!urgent && minded) {
+        w->tries = 0;
+        no_later(l, l->now_ns + MINDED_SLICES * slice_ns);
+        return;
+    }
+    if (hd__rt.ranked && !hd__ranked_would_switch(w, t)) {
+        /* Whoever waits is to wait. */
+        atomic_store_explicit(&w->urgent, false, memory_order_relaxed);
+        return;
+    }
     /* Those whose slices end at about the same time are dealt with in one look. */
-    uint64_t end_ns = since_ns + l->slice_ns;
-    if (!urgent && l->now_ns + l->slice_ns / 16 < end_ns) {
+    uint64_t end_ns = since_ns + slice_ns;
+    if (!urgent && l->now_ns + slice_ns / 16 < end_ns) {
         w->tries = 0;
         no_later(l, end_ns);
         return;
@@ -195,6 +225,10 @@ static void look_at(struct hd__worker *w, struct look *l) {
         atomic_store_explicit(&w->hog_tick,
                               atomic_load_explicit(&w->tick, memory_order_relaxed),
                               memory_order_relaxed);
+    if (atomic_exchange_explicit(&w->in_call, false, memory_order_relaxed)) {
+        w->tries = 1; /* it has just been interrupted, and is about to block again */
+        w->retry_ns = l->now_ns + RETRY_NS;
+    }
     if (l->now_ns >= w->retry_ns || w->tries == 0) {
         bool on_its_way = w->tries != 0 && signalled(w); /* the kernel does not run it, perhaps */
         /* In the runtime it is not for long, if perhaps often. */
@@ -203,6 +237,10 @@ static void look_at(struct hd__worker *w, struct look *l) {
         if (!on_its_way || ++w->tries % FEW_TRIES == 0) enforce(w, l);
     }
     no_later(l, w->retry_ns);
+}
+
+static bool in_section(const hd_thread *t) {
+    return !t || hd__thread_look(t).no_preempt;
 }
 
 /* Threads that have lost their worker in a call that blocked, and compute by now: they are made to
@@ -216,11 +254,10 @@ static void look_at_held(struct look *l) {
     hd__spin_lock(&hd__carriers.lock);
     for (struct hd__carrier *c = hd__carriers.all; c; c = c->all) {
         struct hd__self *self = atomic_load_explicit(&c->self, memory_order_acquire);
-        int64_t nr;
         if (!self || atomic_load_explicit(&c->gone, memory_order_acquire) ||
             atomic_load_explicit(&self->entry, memory_order_relaxed) != HD__WORKERLESS ||
-            !may_stop(atomic_load_explicit(&c->held, memory_order_relaxed)) ||
-            hd__os_task_blocked(&c->task, c->tid, &nr))
+            in_section(atomic_load_explicit(&c->held, memory_order_relaxed)) ||
+            hd__carrier_is_blocked(c))
             continue;
         hd__preempt_interrupt(c);
     }
@@ -235,16 +272,27 @@ static bool set_alarm(uint64_t deadline_ns) {
         struct hd__worker *w = &hd__rt.workers[i];
         struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
         hd_thread *t = atomic_load_explicit(&w->current, memory_order_relaxed);
-        int64_t nr;
         if (!may_stop(t) || !hd__preempt_is_hog(w) || hd__preempt_is_blocking(w)) continue;
         if (c->alarm_ns == deadline_ns) return true;
-        if (hd__os_task_blocked(&c->task, c->tid, &nr) ||
-            !hd__os_alarm_set(&c->alarm, c->tid, deadline_ns))
+        if (hd__carrier_is_blocked(c) ||
+            !hd__os_alarm_set(&c->alarm, HD__OS_ALARM, c->tid, deadline_ns))
             continue;
         c->alarm_ns = deadline_ns;
         return true;
     }
     return false;
+}
+
+/* Of the workers whose carriers do not mind it themselves. */
+static uint64_t earliest_unminded(const struct look *l) {
+    uint64_t earliest_ns = HD_FOREVER;
+    for (unsigned i = 0; i < hd__rt.worker_count; i++) {
+        struct hd__worker *w = &hd__rt.workers[i];
+        uint64_t first_ns = hd__timers_earliest(&w->timers);
+        if (first_ns < earliest_ns && first_ns < hd__alarm_when(w, l->now_ns))
+            earliest_ns = first_ns;
+    }
+    return earliest_ns;
 }
 
 static void look_at_timers(struct look *l) {
@@ -253,10 +301,13 @@ static void look_at_timers(struct look *l) {
     if (l->parked || earliest_ns == HD_FOREVER) return;
     if (earliest_ns <= l->now_ns) {
         for (unsigned i = 0; i < hd__rt.worker_count; i++)
-            hd__sched_expire(NULL, &hd__rt.workers[i].timers, l->now_ns, false);
+            hd__sched_expire(NULL, &hd__rt.workers[i].timers, l->now_ns, HD__PRIORITY_HIGHEST);
         earliest_ns = hd__idle_earliest_deadline();
     }
     l->first_ns = earliest_ns;
+    if (earliest_ns == HD_FOREVER) return;
+    no_later(l, earliest_ns + HD__ALARM_TRUST_NS);
+    earliest_ns = earliest_unminded(l);
     if (earliest_ns == HD_FOREVER) return;
     /* With an alarm set we are the second to come, if at all. */
     no_later(l, set_alarm(earliest_ns) ? earliest_ns + ALARM_LATE_NS : earliest_ns);
@@ -264,6 +315,10 @@ static void look_at_timers(struct look *l) {
 
 /* While all workers are busy, nobody else may see for long what has completed. */
 static void look_at_io(struct look *l) {
+    /* The exchange: who sets it after this look sees that we do not sleep yet. */
+    uint64_t check_ns = atomic_fetch_add_explicit(&hd__poller.check_ns, 0, memory_order_acq_rel);
+    if (check_ns != 0 && check_ns <= l->now_ns) check_ns = hd__poller.check(l->now_ns);
+    if (check_ns != 0) no_later(l, check_ns);
     if (l->parked || atomic_load_explicit(&hd__poller.in_flight, memory_order_relaxed) == 0) return;
     hd__poller.poll(NULL);
     for (unsigned i = 0; i < hd__rt.worker_count; i++) hd__poller.flush(&hd__rt.workers[i]);
@@ -271,7 +326,8 @@ static void look_at_io(struct look *l) {
 }
 
 static void look_at_spares(struct look *l) {
-    unsigned target = hd__rt.worker_count < SPARES_MAX ? hd__rt.worker_count : SPARES_MAX;
+    unsigned target = atomic_load_explicit(&hd__rt.active, memory_order_relaxed);
+    if (target > SPARES_MAX) target = SPARES_MAX;
     if (l->waiting || l->wants_spare) {
         if (hd__carriers.spare_count < target && hd__carriers.count < hd__carriers.max)
             hd__carriers_want(target);
@@ -286,17 +342,25 @@ static void look(struct look *l) {
     l->now_ns = hd__os_now_ns();
     l->next_ns = HD_FOREVER;
     l->slice_ns = atomic_load_explicit(&hd__rt.slice_ns, memory_order_relaxed);
-    l->wants_spare = false;
+    l->wants_spare =
+        atomic_exchange_explicit(&hd__monitor.spare_missed, false, memory_order_relaxed);
     l->stuck = true;
     l->parked = HD__IDLE_PARKED(word) != 0;
-    l->busy = HD__IDLE_PARKED(word) != hd__rt.worker_count;
+    l->busy = HD__IDLE_PARKED(word) +
+                  atomic_load_explicit(&hd__rt.retired, memory_order_relaxed) !=
+              hd__rt.worker_count;
+    hd__follow_tick(l->now_ns);
     look_at_timers(l);
     look_at_io(l);
     l->waiting = hd__idle_work_anywhere(NULL);
     /* Whatever the workers are up to right now, they have a slice to get to it. */
-    if (l->waiting && l->slice_ns != HD_FOREVER) no_later(l, l->now_ns + l->slice_ns);
+    uint64_t least_ns = atomic_load_explicit(&hd__rt.least_slice_ns, memory_order_relaxed);
+    if (l->slice_ns < least_ns) least_ns = l->slice_ns;
+    l->minded = l->busy && !l->parked;
     for (unsigned i = 0; l->busy && i < hd__rt.worker_count; i++)
         look_at(&hd__rt.workers[i], l);
+    if (l->waiting && least_ns != HD_FOREVER)
+        no_later(l, l->now_ns + (l->minded ? MINDED_SLICES : 1) * least_ns);
     look_at_held(l);
     look_at_spares(l);
 }
@@ -316,8 +380,16 @@ static void sleep_until(const struct look *l) {
         /* A worker may have begun to sleep there meanwhile, and the kick have been for it. */
         if (atomic_load_explicit(&hd__rt.io_keeper, memory_order_seq_cst)) hd__poller.kick();
     } else {
+        atomic_store_explicit(&hd__monitor.awake, false, memory_order_seq_cst);
         hd__os_futex_wait(&hd__monitor.poked, 0, l->next_ns);
     }
+}
+
+/* An exchange, not a store: what was written before a poke is seen by the look that takes it. */
+static void begin_look(void) {
+    atomic_store_explicit(&hd__monitor.awake, true, memory_order_seq_cst);
+    (void)atomic_exchange_explicit(&hd__monitor.poked, 0, memory_order_seq_cst);
+    atomic_fetch_and_explicit(&hd__rt.idle, ~(uint32_t)HD__IDLE_LISTENS, memory_order_seq_cst);
 }
 
 /* Nobody waits: whoever becomes runnable without finding a parked worker shall say so. */
@@ -332,8 +404,7 @@ static void monitor_main(void *arg) {
     atomic_fetch_add_explicit(&hd__rt.kthreads, 1, memory_order_seq_cst);
     while (!atomic_load_explicit(&hd__rt.stopping, memory_order_acquire)) {
         struct look l;
-        atomic_store_explicit(&hd__monitor.poked, 0, memory_order_seq_cst);
-        atomic_fetch_and_explicit(&hd__rt.idle, ~(uint32_t)HD__IDLE_LISTENS, memory_order_seq_cst);
+        begin_look();
         look(&l);
         count(&hd__monitor.wakeups);
         atomic_store_explicit(&hd__monitor.wake_ns, l.next_ns, memory_order_seq_cst);
@@ -352,6 +423,8 @@ static void monitor_main(void *arg) {
 int hd__monitor_start(void) {
     hd__monitor.can_retake = hd__os_membarrier_register() == 0;
     atomic_store(&hd__monitor.poked, 0);
+    atomic_store(&hd__monitor.awake, true);
+    atomic_store(&hd__monitor.spare_missed, false);
     atomic_store(&hd__monitor.wake_ns, 0);
     atomic_store(&hd__monitor.signals, 0);
     atomic_store(&hd__monitor.wakeups, 0);
@@ -361,6 +434,7 @@ int hd__monitor_start(void) {
     atomic_store(&hd__monitor.last_nr, -1);
     int err = hd__os_kthread_create("heddle/mon", monitor_main, NULL, &hd__monitor.kthread);
     hd__monitor.running = err == 0;
+    if (err) atomic_store(&hd__monitor.awake, false);
     return err;
 }
 

@@ -9,9 +9,11 @@
 struct hd__monitor {
     struct hd__os_kthread kthread;
     bool running;
-    bool can_retake;                /* the kernel has membarrier() */
+    _Atomic bool can_retake;        /* the kernel has membarrier() */
     HD__ALIGNED(HD__CACHE_LINE) _Atomic uint32_t poked; /* a futex */
     _Atomic bool in_poller;         /* it sleeps there, not on the futex */
+    _Atomic bool awake;             /* it looks, or sleeps in the poller */
+    _Atomic bool spare_missed;      /* somebody needed a spare carrier, and there was none */
     _Atomic uint64_t wake_ns;       /* when it looks next */
     _Atomic uint64_t signals, wakeups;
     _Atomic uint64_t handed_off, in_syscall, last_thread;

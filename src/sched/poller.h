@@ -36,10 +36,18 @@ struct hd__poller {
      * help for a worker whose thread runs long. */
     void (*flush)(struct hd__worker *w);
 
+    /* w has nothing to do, with operations in flight, and will look for work next. */
+    void (*offer)(struct hd__worker *w);
+
     /* Sleeps until an operation completes, kick() is called, or the deadline (ns of the monotonic
      * clock, HD_FOREVER) comes. May return early. A kick() that came before it is not lost. */
     void (*sleep)(uint64_t deadline_ns);
     void (*kick)(void); /* from any kernel thread */
+
+    /* When the monitor is to call check(), 0: never. Who sets it calls hd__monitor_cover_now();
+     * check() sets it anew, and returns it. */
+    _Atomic uint64_t check_ns;
+    uint64_t (*check)(uint64_t now_ns);
 };
 
 extern struct hd__poller hd__poller;

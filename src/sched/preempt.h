@@ -17,8 +17,10 @@ void hd__preempt_close_signal(void);
 /* Aborts in a child of fork(). */
 void hd__preempt_check_fork(void);
 
-/* A thread begins or goes on after a preemption, at now_ns; hog: see hd__worker.hog_tick. */
-void hd__preempt_begin(struct hd__worker *w, uint64_t now_ns, bool hog);
+/* A thread begins or goes on at now_ns: t, or what the loop finds (NULL). hog: see
+ * hd__worker.hog_tick; preempted: another one was, for it. */
+void hd__preempt_begin(struct hd__worker *w, const hd_thread *t, uint64_t now_ns, bool hog,
+                       bool preempted);
 
 static inline bool hd__preempt_is_hog(struct hd__worker *w) {
     return atomic_load_explicit(&w->hog_tick, memory_order_relaxed) ==
@@ -39,6 +41,10 @@ static inline void hd__preempt_set_blocking(struct hd__worker *w, bool blocking)
 /* Has w run another thread, as soon as it is not in the runtime. */
 void hd__preempt_signal(struct hd__worker *w);
 void hd__preempt_interrupt(struct hd__carrier *c); /* the thread on it */
+
+/* Has w look at once whether something more urgent than what it runs is queued; the caller has just
+ * queued it. May be ourselves: then it happens at hd__sched_leave(). */
+void hd__preempt_urgently(struct hd__worker *w);
 
 /* t became runnable: if a worker runs a hog or something of lower priority, t is to run there at
  * once. False: nothing was done. */
@@ -73,6 +79,9 @@ static inline void hd__preempt_count(_Atomic uint64_t *counter, uint64_t n) {
 
 void hd__preempt_disable(void);
 void hd__preempt_enable(void);
+/* A preemption of the calling thread was put off until now; it happens in hd__preempt_enable(), if
+ * that is still to be called. */
+void hd__preempt_late(void);
 int hd__preempt_register(const void *code);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The run queue of one worker: two bounded rings under one lock.
+/* The run queue of one worker, for policy "steal": two bounded rings under one lock.
  *
  *   lifo   Threads that were spawned, or just woken, here: the owner takes the newest. Fork-join
  *          programs so run depth-first, and their memory stays a few stacks a level, where
@@ -28,22 +28,18 @@
 #include "base/spin.h"
 #include "thread/thread.h"
 
-#ifdef HD_HOSTILE
-enum { HD__RING_SIZE = 2 };
-#else
-enum { HD__RING_SIZE = 1024 };
-#endif
-enum { HD__RING_MASK = HD__RING_SIZE - 1 };
-_Static_assert((HD__RING_SIZE & HD__RING_MASK) == 0, "the size of a ring is a power of two");
+enum { HD__RING_MIN = 16, HD__RING_MAX = 1024, HD__RING_MASK = HD__RING_MAX - 1 };
+_Static_assert((HD__RING_MAX & HD__RING_MASK) == 0, "the size of a ring is a power of two");
 
 struct hd__ring {
     _Atomic uint32_t head; /* position of the front */
     _Atomic uint32_t tail; /* one behind the back */
-    hd_thread *slot[HD__RING_SIZE];
+    hd_thread *slot[HD__RING_MAX];
 };
 
 struct hd__runq {
     HD__ALIGNED(HD__CACHE_LINE) hd__spin lock;
+    uint32_t limit;       /* what each ring may hold */
     struct hd__ring lifo; /* front: newest */
     struct hd__ring fifo; /* front: oldest */
 };
@@ -59,6 +55,10 @@ static inline uint32_t hd__ring_tail(struct hd__ring *r) {
 /* How many threads are in it: exact under the lock, a hint otherwise. */
 static inline uint32_t hd__ring_count(struct hd__ring *r) {
     return hd__ring_tail(r) - hd__ring_head(r);
+}
+
+static inline bool hd__ring_full(struct hd__runq *q, struct hd__ring *r) {
+    return hd__ring_count(r) >= q->limit;
 }
 
 static inline uint32_t hd__runq_count(struct hd__runq *q) {
@@ -93,6 +93,27 @@ static inline hd_thread *hd__ring_take_back(struct hd__ring *r) {
     uint32_t tail = hd__ring_tail(r) - 1;
     atomic_store_explicit(&r->tail, tail, memory_order_relaxed);
     return r->slot[tail & HD__RING_MASK];
+}
+
+/* Brings into the cache what a switch to the threads next in line will touch: the descriptor of one
+ * some steps ahead, and the top of the stack of one that is closer, whose descriptor is there by
+ * now. A stack that is not in the cache costs more than the switch (doc/decisions/prefetch.md).
+ * By the owner, under the lock or not: thieves may take these threads meanwhile, and run them; no
+ * more comes of that than a line too many in the cache. */
+enum { HD__PREFETCH_DESCRIPTOR = 4, HD__PREFETCH_STACK = 2, HD__PREFETCH_LEAST = 8 };
+static inline void hd__ring_prefetch(struct hd__ring *r, uint32_t least) {
+#ifndef HD__TSAN /* to which the look at the stack pointer is a race */
+    if (hd__ring_count(r) <= least) return;
+    uint32_t head = hd__ring_head(r);
+    const char *far = (const char *)r->slot[(head + HD__PREFETCH_DESCRIPTOR) & HD__RING_MASK];
+    const hd_thread *near = r->slot[(head + HD__PREFETCH_STACK) & HD__RING_MASK];
+    const char *sp = *(void *const volatile *)&near->ctx.regs.sp;
+    hd__prefetch(far);
+    hd__prefetch(far + HD__CACHE_LINE);
+    hd__prefetch(sp);
+    hd__prefetch(sp + HD__CACHE_LINE);
+#endif
+    (void)r, (void)least;
 }
 
 #endif

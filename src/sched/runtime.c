@@ -15,14 +15,19 @@
 
 #include "arch/arch.h"
 #include "base/check.h"
+#include "os/cgroup.h"
 #include "os/cpu.h"
 #include "os/mem.h"
 #include "os/signal.h"
 #include "os/slack.h"
 #include "sched/carrier.h"
+#include "sched/follow.h"
 #include "sched/monitor.h"
 #include "sched/overflow.h"
+#include "sched/place.h"
 #include "sched/preempt.h"
+#include "sched/ranked.h"
+#include "sched/rcu.h"
 
 /* ---- Draining ---- */
 
@@ -86,17 +91,24 @@ static void drain_and_close(void) {
 
 /* ---- Workers and carriers ---- */
 
-static void worker_init(struct hd__worker *w, unsigned index) {
+static uint32_t queue_limit(unsigned wanted) {
+#ifdef HD_HOSTILE
+    return (void)wanted, 2;
+#else
+    return wanted;
+#endif
+}
+
+static void worker_init(struct hd__worker *w, unsigned index, unsigned queue_size) {
     w->index = index;
+    w->lines = index * HD__CACHE_LINE;
     w->hog_tick = w->blocking_tick = w->started_tick = UINT32_MAX;
+    w->seen_tick = UINT32_MAX; /* else its first thread would look as if it ran since the boot */
     w->random = index * 0x9e3779b97f4a7c15u + 1;
+    w->stacks.key = hd__stack_key(hd__rt.stack_class, 0);
     (void)hd__timers_init(&w->timers); /* what it could not have now, it tries again */
-    unsigned nth = 0, count = hd__os_cpus_count(&hd__rt.allowed);
-    for (unsigned cpu = 0; cpu < HD_CPU_MAX; cpu++) {
-        if (!hd_cpuset_has(&hd__rt.allowed, cpu)) continue;
-        w->cpu = cpu;
-        if (nth++ == index % count) break;
-    }
+    w->runq.limit = queue_limit(queue_size);
+    w->cpu = hd__follow_home(&hd__rt.allowed, index);
 }
 
 static void stop_workers(void) {
@@ -114,15 +126,23 @@ static bool claim_process(void) {
     return atomic_compare_exchange_strong(&hd__rt.state, &off, HD__RT_STARTING);
 }
 
+/* Mapped by themselves, so that those that never run take no memory. */
+static size_t workers_bytes(void) {
+    return HD__ROUND_UP(hd__rt.worker_count * sizeof(struct hd__worker), hd__os_page_size());
+}
+
 static void free_workers(void) {
+    hd__ranked_finish();
     for (unsigned i = 0; i < hd__rt.worker_count; i++)
         hd__timers_finish(&hd__rt.workers[i].timers);
-    hd__os_free(hd__rt.workers);
+    hd__order_free(atomic_exchange(&hd__rt.order, NULL));
+    hd__os_unmap(hd__rt.workers, workers_bytes());
 }
 
 /* Gives everything back; the carriers are gone. */
 static void tear_down(void) {
     close_doors();
+    hd__rcu_discard();
     hd__thread_release_all();
     hd__stack_release_all();
     hd__overflow_finish();
@@ -134,13 +154,23 @@ static void tear_down(void) {
 }
 
 static void reset(const struct hd_config *cfg) {
-    hd__rt.worker_count = cfg->workers;
+    hd__rt.policy = hd__policy_find(cfg->policy);
+    hd__rt.ranked = hd__rt.policy->order == HD_ORDER_RANK;
+    hd__rt.config = *cfg;
+    hd__rt.config.policy = hd__rt.policy->name; /* the program's string may go away */
+    hd__policy_set_ageing(cfg->ageing_us * 1000);
+    atomic_store(&hd__rt.rank_seq, 1);
+    atomic_store(&hd__rt.least_slice_ns, HD_FOREVER);
+    atomic_store(&hd__rt.active, cfg->workers);
+    atomic_store(&hd__rt.shared_pinned, 0);
     hd__rt.stack_size = cfg->stack_size;
     hd__rt.stack_class = (uint8_t)hd__stack_class(cfg->stack_size);
     hd__rt.bind_workers = cfg->bind_workers != 0;
+    hd__rt.steal_batch = cfg->steal_batch;
     hd__rt.deadlock = cfg->deadlock;
+    hd__rt.prefetch_least = cfg->prefetch == HD_PREFETCH_OFF ? UINT32_MAX : HD__PREFETCH_LEAST;
     hd__rt.spin_ns = cfg->spin_us == HD_SPIN_NONE ? 0 : cfg->spin_us * 1000ull;
-    hd__rt.preempt = (uint8_t)(cfg->preempt ? cfg->preempt : HD_PREEMPT_CARRIER);
+    hd__rt.preempt = (uint8_t)cfg->preempt;
     atomic_store(&hd__rt.slice_ns,
                  cfg->slice_us == HD_SLICE_NONE ? HD_FOREVER : cfg->slice_us * 1000);
     hd__rt.idle_list = NULL;
@@ -155,7 +185,6 @@ static void reset(const struct hd_config *cfg) {
     atomic_store(&hd__rt.keeper_deadline_ns, HD_FOREVER);
     atomic_store(&hd__rt.foreign_spawned, 0);
     atomic_store(&hd__rt.foreign_ended, 0);
-    atomic_store(&hd__rt.id_blocks, 1);
     hd__rt.injected.head = hd__rt.injected.tail = NULL;
     atomic_store(&hd__rt.injected.count, 0);
 }
@@ -174,24 +203,39 @@ static void check_tools(void) {
 static void check_tools(void) {}
 #endif
 
+/* How many workers there are ever to be: if their number follows what the process may use, one for
+ * each CPU of the machine. */
+static unsigned places(const struct hd_config *cfg, bool follow) {
+    unsigned n = follow ? hd__os_cpus_online() : 0;
+    if (n > HD__WORKERS_MAX) n = HD__WORKERS_MAX;
+    if (n > cfg->carriers_max) n = cfg->carriers_max;
+    return n > cfg->workers ? n : cfg->workers;
+}
+
 /* Brings everything up but the carriers. */
-static int set_up(const struct hd_config *cfg) {
+static int set_up(const struct hd_config *cfg, bool follow) {
     /* Where the kernel does not say, or the process lives beyond HD_CPU_MAX: any CPU. */
     if (hd__os_cpus_allowed(&hd__rt.allowed) <= 0)
         memset(&hd__rt.allowed, 0xff, sizeof hd__rt.allowed);
     reset(cfg);
-    size_t bytes = cfg->workers * sizeof(struct hd__worker);
-    hd__rt.workers = hd__os_alloc_aligned(HD__CACHE_LINE, bytes);
+    hd__rt.worker_count = places(cfg, follow);
+    hd__rt.workers = hd__os_map(workers_bytes());
     if (!hd__rt.workers) return -ENOMEM;
-    memset(hd__rt.workers, 0, bytes);
-    for (unsigned i = 0; i < cfg->workers; i++) worker_init(&hd__rt.workers[i], i);
+    for (unsigned i = 0; i < hd__rt.worker_count; i++)
+        worker_init(&hd__rt.workers[i], i, cfg->queue_size);
+    hd__follow_start(follow);
     /* Twice: a stack that its ended thread has not left yet counts as cached. */
     hd__stack_set_workers(2 * cfg->workers);
+    hd__stack_set_idle_max(cfg->stack_idle_max ? cfg->stack_idle_max : UINT64_MAX);
     /* Without the handler an overflow still ends the process, only without our line. */
     (void)hd__overflow_init();
     hd__arch_fp_capture();
     check_tools();
     int err = hd__preempt_init(cfg->preempt_signal);
+    if (!err && hd__rt.ranked) {
+        err = hd__ranked_start();
+        if (err) hd__preempt_finish();
+    }
     if (err) {
         hd__overflow_finish();
         free_workers();
@@ -200,15 +244,15 @@ static int set_up(const struct hd_config *cfg) {
 }
 
 /* `caller`: of hd_run(), which will carry a worker. */
-static int bring_up(const struct hd_config *cfg, bool caller) {
+static int bring_up(const struct hd_config *cfg, bool follow, bool caller) {
     if (!claim_process()) return -EBUSY;
-    int err = set_up(cfg);
+    int err = set_up(cfg, follow);
     if (err) {
         atomic_store(&hd__rt.state, HD__RT_OFF);
         return err;
     }
     hd__rt.embedded = !caller;
-    err = hd__poller.start(cfg->io, cfg->workers);
+    err = hd__poller.start(cfg->io, hd__rt.worker_count);
     if (err) {
         tear_down();
         return err;
@@ -240,11 +284,11 @@ static void *main_thread(void *arg) {
     return NULL;
 }
 
-int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
-    int err = bring_up(cfg, true);
+int hd__runtime_run(const struct hd_config *cfg, bool follow, int (*fn)(void *), void *arg) {
+    int err = bring_up(cfg, follow, true);
     if (err) return err;
     struct main_call call = {fn, arg, 0};
-    hd_cpuset before = hd__rt.allowed, after;
+    hd_cpuset before, after;
     uint64_t slack_ns = hd__os_timer_slack(1);
     atomic_store(&hd__rt.state, HD__RT_ON);
     struct hd_attr attr = {.size = sizeof attr, .name = "main"};
@@ -256,6 +300,7 @@ int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
         hd__carriers_run_caller();
     }
     hd__os_timer_slack(slack_ns);
+    hd__place_allowed(&before);
     if (hd__os_cpus_allowed(&after) > 0 && memcmp(&after, &before, sizeof before) != 0)
         hd__os_cpus_set(&before);
     hd__carriers_stop();
@@ -264,8 +309,8 @@ int hd__runtime_run(const struct hd_config *cfg, int (*fn)(void *), void *arg) {
     return err ? err : call.result;
 }
 
-int hd__runtime_start(const struct hd_config *cfg) {
-    int err = bring_up(cfg, false);
+int hd__runtime_start(const struct hd_config *cfg, bool follow) {
+    int err = bring_up(cfg, follow, false);
     if (!err) atomic_store_explicit(&hd__rt.state, HD__RT_ON, memory_order_release);
     return err;
 }

@@ -2,7 +2,9 @@
 /* Queues, yielding, timers, and the scheduler's own loop; the idea is in dispatch.h. */
 #include "sched/carrier.h"
 #include "sched/dispatch.h"
+#include "sched/follow.h"
 #include "sched/monitor.h"
+#include "sched/place.h"
 #include "sched/preempt.h"
 
 enum {
@@ -10,7 +12,7 @@ enum {
     EXPIRE_MAX = 1024, /* timers at a time: nobody is preempted meanwhile */
 };
 
-struct hd__runtime hd__rt;
+struct hd__runtime hd__rt = {.id_blocks = 1};
 
 /* ---- Lists with a lock of their own ---- */
 
@@ -50,7 +52,7 @@ hd_thread *hd__fifo_take(struct hd__fifo *f, uint32_t max) {
  * queue's lock is held, and released here. */
 void hd__sched_spill(struct hd__worker *w, struct hd__ring *r) {
     hd_thread *first = NULL, *last = NULL;
-    uint32_t n = HD__RING_SIZE / 2;
+    uint32_t n = w->runq.limit / 2;
     for (uint32_t i = 0; i < n; i++) {
         hd_thread *t = r == &w->runq.lifo ? hd__ring_take_back(r) : hd__ring_take_front(r);
         if (last)
@@ -69,7 +71,7 @@ void hd__sched_spill(struct hd__worker *w, struct hd__ring *r) {
 static void ready_woken(struct hd__worker *w, hd_thread *t) {
     struct hd__ring *lifo = &w->runq.lifo, *fifo = &w->runq.fifo;
     lock_with_room(w, lifo);
-    if (hd__ring_count(lifo) != 0 && hd__ring_count(fifo) < HD__RING_SIZE) {
+    if (hd__ring_count(lifo) != 0 && !hd__ring_full(&w->runq, fifo)) {
         hd_thread *front = hd__ring_take_front(lifo);
         if (front->stack)
             hd__ring_put_back(fifo, front);
@@ -95,6 +97,10 @@ static bool ready_urgent(struct hd__worker *w, hd_thread *t) {
 
 void hd__sched_ready(hd_thread *t) {
     struct hd__worker *w = hd__worker_get();
+    if (hd__ranked()) {
+        hd__ranked_ready(t, t->stack ? HD_WHY_WOKEN : HD_WHY_SPAWNED);
+        return;
+    }
     if (HD__UNLIKELY((hd__thread_flags(t) & HD__THREAD_PINNED) ||
                      (atomic_load_explicit(&hd__rt.idle, memory_order_relaxed) &
                       (HD__IDLE_HOGS | HD__IDLE_PRIORITIES))) &&
@@ -108,10 +114,17 @@ void hd__sched_ready(hd_thread *t) {
 }
 
 void hd__sched_ready_back(struct hd__worker *w, hd_thread *t) {
-    ready_back(w, t);
+    if (hd__ranked())
+        hd__ranked_ready(t, HD_WHY_WOKEN);
+    else
+        ready_back(w, t);
 }
 
 void hd__sched_ready_front(struct hd__worker *w, hd_thread *t) {
+    if (hd__ranked()) {
+        hd__ranked_return(w, t);
+        return;
+    }
     if (hd__thread_flags(t) & HD__THREAD_PINNED) {
         hd__sched_place(t);
         return;
@@ -119,6 +132,14 @@ void hd__sched_ready_front(struct hd__worker *w, hd_thread *t) {
     lock_with_room(w, &w->runq.lifo);
     hd__ring_put_front(&w->runq.lifo, t);
     hd__spin_unlock(&w->runq.lock);
+}
+
+/* Undoes a take, if not in the same place. */
+static void put_again(struct hd__worker *w, hd_thread *t) {
+    if (hd__ranked())
+        hd__ranked_return(w, t);
+    else
+        ready_back(w, t);
 }
 
 /* The one that waits longest: of those in fifo, or of those in lifo. */
@@ -137,11 +158,12 @@ static hd_thread *take_oldest(struct hd__worker *w, struct hd__ring *r) {
 hd_thread *hd__sched_take_injected(struct hd__worker *w, uint32_t max) {
     struct hd__fifo *f = &hd__rt.injected;
     struct hd__ring *fifo = &w->runq.fifo;
-    uint32_t share = (hd__fifo_count(f) + hd__rt.worker_count - 1) / hd__rt.worker_count;
+    uint32_t workers = atomic_load_explicit(&hd__rt.active, memory_order_relaxed);
+    uint32_t share = (hd__fifo_count(f) + workers - 1) / workers;
     if (share == 0) return NULL;
     if (share > max) share = max;
     /* The owner alone puts, so there will be at least this much room, and one runs at once. */
-    uint32_t room = HD__RING_SIZE - hd__ring_count(fifo) + 1;
+    uint32_t room = w->runq.limit - hd__ring_count(fifo) + 1;
     if (share > room) share = room;
     hd_thread *first = hd__fifo_take(f, share);
     if (!first || !first->next) return first;
@@ -149,6 +171,15 @@ hd_thread *hd__sched_take_injected(struct hd__worker *w, uint32_t max) {
     for (hd_thread *t = first->next; t; t = t->next) hd__ring_put_back(fifo, t);
     hd__spin_unlock(&w->runq.lock);
     return first;
+}
+
+void hd__sched_note_slice(unsigned slice_us) {
+    uint64_t least_ns = atomic_load_explicit(&hd__rt.least_slice_ns, memory_order_relaxed);
+    while (slice_us * 1000ull < least_ns &&
+           !atomic_compare_exchange_weak_explicit(&hd__rt.least_slice_ns, &least_ns,
+                                                  slice_us * 1000ull, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
 }
 
 /* ---- Switching ---- */
@@ -162,6 +193,36 @@ struct hd__worker *hd__sched_switch_in_handler(struct hd__worker *w, hd_thread *
     return w;
 }
 
+/* Signals of a carrier that a light thread has left: what it blocks from now on.
+ *
+ * No handler of what a thread blocks itself may run on its stack. So its mask is put away when
+ * another context runs, here; and before a switch to it all is blocked (prepare_special()), until
+ * it has its own again, on its own stack: by the return of the handler in which it was preempted,
+ * or at the end of switch_light(). The preempting signal stays blocked for one that is in such a
+ * handler as well. */
+static void settle_mask(struct hd__carrier *c, hd_thread *now) {
+    uint32_t flags = now ? hd__thread_flags(now) : 0;
+    if (c->signal_blocked && !(flags & HD__THREAD_BOUND)) {
+        c->signal_blocked = false;
+        if (!c->mask_left) hd__os_interrupt_unblock();
+    }
+    if (c->mask_left && !(flags & HD__THREAD_MASKED))
+        hd__os_signal_set_mask(c->mask | (c->signal_blocked ? hd__os_interrupt_bit() : 0));
+    c->mask_left = false;
+}
+
+/* t left from within a signal's handler, or from a call that would have been interrupted by it. */
+static void settle_light(struct hd__worker *w, hd_thread *t) {
+    hd_thread *now = current_of(w);
+    struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
+    if (hd__ranked())
+        hd__ranked_requeue_light(w, t);
+    else
+        hd__fifo_put(&w->light, t, t, 1);
+    settle_mask(c, now);
+    if (now) hd__idle_wake_if_needed(); /* the monitor, at most: nobody steals it */
+}
+
 void hd__sched_settle(struct hd__worker *w, enum hd__post kind) {
     switch (kind) {
     case HD__POST_NONE:
@@ -170,9 +231,12 @@ void hd__sched_settle(struct hd__worker *w, enum hd__post kind) {
         ready_back(w, w->post);
         if (current_of(w)) hd__idle_wake_if_needed(); /* the loop looks after it has chosen */
         break;
+    case HD__POST_RANK:
+        hd__ranked_requeue(w, w->post, HD_WHY_YIELDED, NULL);
+        if (current_of(w)) hd__idle_wake_if_needed(); /* the loop looks after it has chosen */
+        break;
     case HD__POST_LIGHT:
-        hd__fifo_put(&w->light, w->post, w->post, 1);
-        if (current_of(w)) hd__idle_wake_if_needed(); /* the monitor, at most: nobody steals it */
+        settle_light(w, w->post);
         break;
     case HD__POST_PARK:
         commit(w, w->post);
@@ -181,11 +245,18 @@ void hd__sched_settle(struct hd__worker *w, enum hd__post kind) {
         commit_bare(w->post);
         break;
     case HD__POST_STACK:
-        hd__stack_put(((struct hd__stack *)w->post)->klass == hd__rt.stack_class ? &w->stacks
-                                                                                 : NULL,
-                      w->post);
+        hd__sched_leave_stack(w, w->post);
         break;
     }
+}
+
+/* To one that is not after the caller in the policy's order. */
+static void yield_ranked(struct hd__worker *w, hd_thread *t) {
+    hd_thread *next = NULL;
+    bool poll = next_tick(w) % HD__POLL_TICK == 0;
+    if (!poll) next = hd__ranked_take_before(w, t, HD_WHY_YIELDED);
+    bool move = hd__thread_flags(t) & HD__THREAD_MOVE;
+    if (next || poll || move) switch_to(w, t, next, HD__POST_RANK, t);
 }
 
 void hd__sched_yield(void) {
@@ -193,39 +264,41 @@ void hd__sched_yield(void) {
     HD__CHECK(w != NULL, "hd_yield: called from a foreign kernel thread; only heddle threads can "
                          "yield, use sched_yield() here");
     hd_thread *t = current_of(w);
-    hd_thread *next = next_direct(w);
+    if (hd__ranked()) {
+        yield_ranked(w, t);
+        return;
+    }
+    hd_thread *next = NULL;
+    if (HD__LIKELY(next_tick(w) % HD__POLL_TICK != 0) &&
+        HD__LIKELY(hd__fifo_count(&w->inbox) == 0))
+        next = take_local(w);
     if (!next && w->tick % HD__POLL_TICK != 0 && hd__fifo_count(&w->inbox) == 0 &&
-        hd__fifo_count(&w->light) == 0 && hd__fifo_count(&hd__rt.injected) == 0)
+        hd__fifo_count(&w->light) == 0 && hd__fifo_count(&hd__rt.injected) == 0 &&
+        !(hd__thread_flags(t) & HD__THREAD_MOVE))
         return;
     switch_to(w, t, next, HD__POST_YIELD, t);
 }
 
-/* Makes the waits of a worker's expired timers end; returns how many threads became runnable,
- * which go to the back of by's queue in the order of their deadlines; urgent: which by runs next,
- * in that order. by NULL: the monitor. */
+/* Makes the waits of a worker's expired timers end. The threads go to the back of by's queue in the
+ * order of their deadlines; those of a priority above `above`, if by runs something, are what it is
+ * to run next, in that order, and their number is returned. by NULL: the monitor. */
 unsigned hd__sched_expire(struct hd__worker *by, struct hd__timers *h, uint64_t now_ns,
-                          bool urgent) {
-    unsigned n = 0;
-    while (hd__timers_earliest(h) <= now_ns && (n < EXPIRE_MAX || !by)) {
-        hd__spin_lock(&h->lock);
-        struct hd__timer *timer = hd__timers_take_expired(h, now_ns);
-        hd_thread *t = NULL;
-        if (timer) {
-            t = hd__container_of(timer, struct hd__wait, timer)->party;
-            if (!hd__wait_claim_as(t, HD__PARK_TIMEOUT)) t = NULL;
-        }
-        hd__spin_unlock(&h->lock);
-        if (!timer) break;
+                          unsigned above) {
+    unsigned n = 0, urgent = 0;
+    while (hd__timers_earliest(h) <= now_ns && (n++ < EXPIRE_MAX || !by)) {
+        hd_thread *t;
+        if (!hd__wait_expire(h, now_ns, &t)) break;
         if (!t) continue;
-        if (by && urgent)
+        bool next = by && atomic_load_explicit(&t->priority, memory_order_relaxed) > above;
+        urgent += next;
+        if (next && !hd__ranked())
             hd__fifo_put(&by->inbox, t, t, 1);
         else if (by)
             hd__sched_ready_back(by, t);
         else
             hd__sched_ready(t);
-        n++;
     }
-    return n;
+    return urgent;
 }
 
 hd_thread *hd__sched_take_next(struct hd__worker *w) {
@@ -234,7 +307,10 @@ hd_thread *hd__sched_take_next(struct hd__worker *w) {
 
 hd_thread *hd__sched_take_inbox(struct hd__worker *w) {
     atomic_store_explicit(&w->urgent, false, memory_order_relaxed);
-    return hd__fifo_take(&w->inbox, 1);
+    hd_thread *t = hd__fifo_take(&w->inbox, 1);
+    if (t) hd__place_unshare(t);
+    w->inbox_last = true;
+    return t;
 }
 
 /* Once a millisecond, the oldest thread of lifo. */
@@ -246,6 +322,25 @@ static hd_thread *poll_lifo(struct hd__worker *w) {
     return take_oldest(w, &w->runq.lifo);
 }
 
+/* There may be some of each all the time. */
+static hd_thread *poll_in_turns(struct hd__worker *w) {
+    hd_thread *t = NULL;
+    for (int i = 0; !t && i < 3; i++) {
+        switch (w->fair_turn++ % 3) {
+        case 0:
+            t = poll_lifo(w);
+            break;
+        case 1:
+            t = hd__sched_take_injected(w, HD__POLL_TICK);
+            break;
+        case 2:
+            t = take_oldest(w, &w->runq.fifo);
+            break;
+        }
+    }
+    return t;
+}
+
 /* What take_next() would pass over for long. */
 static hd_thread *poll(struct hd__worker *w) {
     hd_thread *t = NULL;
@@ -254,15 +349,20 @@ static hd_thread *poll(struct hd__worker *w) {
         hd__poller.poll(w);
     }
     if (hd__timers_earliest(&w->timers) != HD_FOREVER)
-        hd__sched_expire(w, &w->timers, hd__os_now_ns(), false);
-    if (hd__fifo_count(&w->inbox) != 0) t = hd__sched_take_inbox(w);
-    if (!t && w->tick - w->served >= HD__FAIR_TICK) {
+        hd__sched_expire(w, &w->timers, hd__os_now_ns(), HD__PRIORITY_HIGHEST);
+    if (hd__ranked()) {
+        if (atomic_load_explicit(&hd__rt.draining, memory_order_relaxed))
+            hd__runtime_check_drain();
+        return hd__ranked_take(w);
+    }
+    /* Before the inbox: a thread that must run here and yields is there all the time. */
+    if (w->tick - w->served >= HD__FAIR_TICK) {
         w->served = w->tick;
         if (atomic_load_explicit(&hd__rt.draining, memory_order_relaxed))
             hd__runtime_check_drain();
-        t = poll_lifo(w); /* first: there may be injected threads all the time */
-        if (!t) t = hd__sched_take_injected(w, HD__POLL_TICK);
+        t = poll_in_turns(w);
     }
+    if (!t && hd__fifo_count(&w->inbox) != 0) t = hd__sched_take_inbox(w);
     /* Light threads before what is in the run queue: direct switches serve only that. */
     if (!t && hd__fifo_count(&w->light) != 0) t = hd__fifo_take(&w->light, 1);
     if (!t) t = take_oldest(w, &w->runq.fifo);
@@ -283,8 +383,8 @@ struct hd__context *hd__sched_prepare_special(struct hd__worker *w, hd_thread *n
             /* Not here: it could keep the light threads from going on. So one of them, until there
              * is a spare. If there is none now, it is the one that is left by this switch. */
             hd__monitor_poke();
-            ready_back(w, next);
-            next = hd__fifo_take(&w->light, 1);
+            put_again(w, next);
+            next = hd__ranked() ? hd__ranked_take_bound(w, c) : hd__fifo_take(&w->light, 1);
             if (!next) {
                 set_current(w, NULL);
                 return w->loop;
@@ -300,6 +400,10 @@ struct hd__context *hd__sched_prepare_special(struct hd__worker *w, hd_thread *n
     set_current(w, next);
     if (!next->stack) hd__sched_bind_stack(w, next);
     hd__sched_set_affinity(w, next);
+    if (hd__thread_flags(next) & HD__THREAD_MASKED) {
+        hd__os_signal_block_all(); /* settle_mask() */
+        c->signal_blocked = true;
+    }
     return &next->ctx;
 }
 
@@ -321,15 +425,21 @@ static hd_thread *find_next(struct hd__worker *w) {
     /* By distance: whoever leaves for the loop for another reason than the tick does not hit a
      * multiple of it. */
     uint32_t tick = atomic_load_explicit(&w->tick, memory_order_relaxed);
-    if (tick - w->polled >= HD__POLL_TICK || hd__fifo_count(&w->inbox) != 0) {
+    hd__follow_notice(w);
+    if (HD__UNLIKELY(hd__follow_must_retire(w))) return hd__idle_find(w);
+    /* The inbox and the others take turns: a restricted thread that yields is there again. */
+    bool inbox = hd__fifo_count(&w->inbox) != 0 && !w->inbox_last;
+    w->inbox_last = false;
+    if (tick - w->polled >= HD__POLL_TICK || inbox) {
         w->polled = tick;
         t = poll(w);
     }
     if (!t && HD__UNLIKELY(hd__fifo_count(&w->light) != 0)) t = hd__fifo_take(&w->light, 1);
     if (!t) t = take_next(w);
-    if (!t) t = hd__sched_take_injected(w, HD__RING_SIZE / 2);
+    if (!t) t = hd__sched_take_injected(w, w->runq.limit / 2);
     /* What was in no queue while it was moved may have been missed by one that parked. */
-    if (t && hd__runq_count(&w->runq) != 0) hd__idle_wake_if_needed();
+    if (t && (hd__runq_count(&w->runq) != 0 || hd__rankq_count(&hd__rt.shared) != 0))
+        hd__idle_wake_if_needed();
     return t ? t : hd__idle_find(w);
 }
 
@@ -343,7 +453,8 @@ struct hd__worker *hd__sched_loop(struct hd__carrier *c, struct hd__worker *w, h
     while (!atomic_load_explicit(&hd__rt.stopping, memory_order_acquire)) {
         if (!t) t = find_next(w);
         if (!t) break;
-        cover_timers(w);
+        /* Else whoever goes on does it: hd__preempt_begin(). */
+        if (!(hd__thread_flags(t) & HD__THREAD_BOUND)) cover_timers(w);
         struct hd__context *to = prepare(w, t);
         t = NULL;
         if (HD__LIKELY(to != w->loop)) {
@@ -356,9 +467,9 @@ struct hd__worker *hd__sched_loop(struct hd__carrier *c, struct hd__worker *w, h
             hd__sched_settle(w, kind); /* and no wake: the loop looks first what it runs itself */
         }
         if (HD__UNLIKELY(w->handoff_to != NULL)) {
-            /* What the one that left has armed, or made runnable. */
-            cover_timers(w);
-            if (hd__runq_count(&w->runq) != 0 || hd__fifo_count(&w->light) != 0)
+            /* What the one that left has made runnable. */
+            if (hd__runq_count(&w->runq) != 0 || hd__fifo_count(&w->light) != 0 ||
+                hd__rankq_count(&hd__rt.shared) != 0)
                 hd__idle_wake_if_needed();
             hand_off(c, w);
             return NULL;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Spawning, ending, joining; the idea is in dispatch.h. */
+#include "base/atomic.h"
 #include "sched/dispatch.h"
+#include "sched/place.h"
+#include "sched/rcu.h"
 #include "thread/tls.h"
 
 static void thread_entry(void *pass, void *arg);
@@ -16,16 +19,34 @@ static inline void bind_stack(struct hd__worker *w, hd_thread *t) {
     w->stacks.head = s->next;
     w->stacks.count--;
     t->stack = s;
-    hd__ctx_make(&t->ctx, s, thread_entry, t);
+    hd__ctx_place(&t->ctx, s, thread_entry, t);
+}
+
+/* What is found out about memory nodes after the start counts when the cache is used up. */
+static void follow_node(struct hd__worker *w) {
+    unsigned node = atomic_load_explicit(&w->node, memory_order_relaxed);
+    if (HD__LIKELY(w->stacks.key >> 8 == node)) return;
+    hd__stack_cache_drain(&w->stacks, hd__rt.stack_class);
+    w->stacks.key = hd__stack_key(hd__rt.stack_class, node);
 }
 
 void hd__sched_bind_stack(struct hd__worker *w, hd_thread *t) {
     uint32_t flags = hd__thread_flags(t);
-    struct hd__stack *s =
-        hd__stack_get(flags & HD__THREAD_OWN_CLASS ? NULL : &w->stacks, t->stack_class);
+    follow_node(w);
+    struct hd__stack *s = flags & HD__THREAD_OWN_CLASS
+                              ? hd__stack_get_at(w->stacks.key >> 8, t->stack_class)
+                              : hd__stack_get(&w->stacks, t->stack_class);
     if (HD__UNLIKELY(flags & HD__THREAD_PAINTED)) hd__stack_paint(s);
     t->stack = s;
-    hd__ctx_make(&t->ctx, s, thread_entry, t);
+    hd__ctx_place(&t->ctx, s, thread_entry, t);
+}
+
+/* Nobody stands on s any more. Its reservation is given back now, if it is not of the class that is
+ * cached: those have no stacks to spare that could stand in for one that is not left yet. */
+void hd__sched_leave_stack(struct hd__worker *w, struct hd__stack *s) {
+    unsigned klass = s->klass;
+    hd__stack_put(s->key == w->stacks.key ? &w->stacks : NULL, s);
+    if (klass != hd__rt.stack_class) hd__stack_unreserve(klass, 1);
 }
 
 /* ---- Spawning ---- */
@@ -36,22 +57,19 @@ static int take_credit(struct hd__worker *w, uint8_t klass) {
             w->credits--;
             return 0;
         }
-        if (hd__stack_reserve(klass, HD__CREDIT_BATCH) == 0) {
+        if (hd__stack_reserve_at(w->stacks.key >> 8, klass, HD__CREDIT_BATCH) == 0) {
             w->credits = HD__CREDIT_BATCH - 1;
             return 0;
         }
     }
-    return hd__stack_reserve(klass, 1);
+    return hd__stack_reserve_at(w ? w->stacks.key >> 8 : 0, klass, 1);
 }
 
-static inline void give_credit(struct hd__worker *w, uint8_t klass) {
-    if (HD__LIKELY(w && klass == hd__rt.stack_class)) {
-        if (HD__LIKELY(++w->credits < 4 * HD__CREDIT_BATCH)) return;
-        w->credits -= 2 * HD__CREDIT_BATCH;
-        hd__stack_unreserve(klass, 2 * HD__CREDIT_BATCH);
-    } else {
-        hd__stack_unreserve(klass, 1);
-    }
+/* Of the default class. */
+static inline void give_credit(struct hd__worker *w) {
+    if (HD__LIKELY(++w->credits < 4 * HD__CREDIT_BATCH)) return;
+    w->credits -= 2 * HD__CREDIT_BATCH;
+    hd__stack_unreserve(hd__rt.stack_class, 2 * HD__CREDIT_BATCH);
 }
 
 enum { ID_BLOCK = 4096 };
@@ -69,7 +87,16 @@ static inline void count_one(_Atomic uint64_t *counter) {
 /* The parts of a spawn that can fail or that few threads need; on failure nothing is left. */
 static HD__NOINLINE int outfit(struct hd__worker *w, hd_thread *t, const struct hd_attr *attr) {
     int err = 0;
-    if (attr) err = hd__thread_apply_attr(t, attr, &hd__rt.allowed, hd__rt.stack_size);
+    struct hd_attr placed;
+    hd_cpuset allowed, set;
+    if (attr && hd__place_wanted(attr)) {
+        placed = *attr;
+        err = hd__place_resolve(&placed, &set);
+        attr = &placed;
+    }
+    if (attr && attr->cpus) hd__place_allowed(&allowed);
+    if (attr && !err) err = hd__thread_apply_attr(t, attr, &allowed, hd__rt.stack_size);
+    if (!err && attr && attr->slice_us) hd__sched_note_slice(attr->slice_us);
     if (!err && (hd__thread_flags(t) & HD__THREAD_PRIORITY))
         atomic_fetch_or_explicit(&hd__rt.idle, HD__IDLE_PRIORITIES, memory_order_relaxed);
     if (err == 0) err = take_credit(w, t->stack_class);
@@ -105,7 +132,9 @@ static HD__NOINLINE int spawn_foreign(hd_thread **out, const struct hd_attr *att
 
 /* A fresh thread of a higher priority than the spawner's is treated like one that is woken. */
 static HD__NOINLINE void ready_special(struct hd__worker *w, hd_thread *t) {
-    if (hd__thread_flags(t) & HD__THREAD_PINNED)
+    if (hd__ranked())
+        hd__ranked_ready(t, HD_WHY_SPAWNED);
+    else if (hd__thread_flags(t) & HD__THREAD_PINNED)
         hd__sched_place(t);
     else if (t->priority > current_of(w)->priority)
         hd__sched_ready(t);
@@ -163,11 +192,11 @@ static HD__NOINLINE hd_thread *publish_locked(struct hd__worker *w, hd_thread *t
         return NULL;
     }
     hd_thread *woken = NULL;
-    struct hd__wait *joiner = t->joiner;
+    struct hd__wait *joiner = hd__load_relaxed(&t->joiner);
     if (joiner) {
         hd_thread *party = joiner->party;
         joiner->queued = false;
-        t->joiner = NULL;
+        hd__store_relaxed(&t->joiner, NULL);
         if (hd__wait_claim_as(party, HD__PARK_NOTIFIED)) woken = party;
     }
     atomic_store_explicit(&t->ended, 1, memory_order_release);
@@ -186,7 +215,7 @@ static inline hd_thread *publish_direct(struct hd__worker *w, hd_thread *t, hd_t
     if (HD__UNLIKELY(!atomic_compare_exchange_strong_explicit(
             &party->park, &waiting, notified, memory_order_acq_rel, memory_order_relaxed)))
         return publish_locked(w, t);
-    t->joiner = NULL;
+    hd__store_relaxed(&t->joiner, NULL);
     atomic_store_explicit(&t->ended, 1, memory_order_release);
     count_ended(w);
     return party;
@@ -208,7 +237,7 @@ static inline bool can_adopt(const hd_thread *next, const struct hd__stack *s) {
     return false; /* the tools tell contexts apart: each thread gets one of its own */
 #endif
     return !next->stack && next->stack_class == s->klass &&
-           !(hd__thread_flags(next) & (HD__THREAD_PINNED | HD__THREAD_PAINTED));
+           !(hd__thread_flags(next) & (HD__THREAD_PINNED | HD__THREAD_PAINTED | HD__THREAD_MOVE));
 }
 
 static HD__NOINLINE void ended_unpreempted(hd_thread *t) {
@@ -219,6 +248,13 @@ static HD__NOINLINE void ended_unpreempted(hd_thread *t) {
     t->no_preempt = 0;
 }
 
+HD__NOINLINE void hd__sched_end_values(void *party) {
+    hd__tls_finish(party);
+    hd__sched_enter();
+    hd__tls_free(party);
+    hd__sched_leave();
+}
+
 /* Runs threads one after another on this stack, as long as fresh ones follow ended ones; returns
  * the worker to leave from, with *next_out the thread to leave to (NULL: the loop). `direct` waits
  * for the first one. */
@@ -227,10 +263,13 @@ static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *st
                                       struct hd__context *dying, hd_thread **next_out) {
     for (;; direct = NULL) {
         hd_thread *t = current_of(w);
+        note_fp(t);
         hd__sched_leave();
         t->arg = t->fn(t->arg);
-        if (HD__UNLIKELY(t->tls != NULL)) hd__tls_finish(t);
+        if (HD__UNLIKELY(t->tls != NULL)) hd__sched_end_values(t);
         hd__sched_enter();
+        check_fp(t);
+        if (HD__UNLIKELY(hd__rcu_marked())) hd__rcu_die("ends");
         hd__sched_hostile_point();
         w = hd__worker_get();
         if (HD__UNLIKELY(t->no_preempt != 0)) ended_unpreempted(t);
@@ -240,8 +279,8 @@ static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *st
         (void)dying;
 #endif
         hd_thread *next = publish_end(w, t, direct, waiting);
-        if (HD__UNLIKELY(next && (hd__thread_flags(next) &
-                                  (HD__THREAD_PINNED | HD__THREAD_FOREIGN)))) {
+        if (HD__UNLIKELY(next && (hd__rt.ranked || (hd__thread_flags(next) &
+                                                    (HD__THREAD_PINNED | HD__THREAD_FOREIGN))))) {
             hd__wait_wake_party(next);
             next = NULL;
         }
@@ -251,13 +290,16 @@ static struct hd__worker *run_threads(struct hd__worker *w, struct hd__stack *st
             hd__sched_ready(next);
             next = NULL;
         }
-        give_credit(w, (uint8_t)stack->klass);
+        bool own_class = stack->klass != hd__rt.stack_class;
+        if (HD__LIKELY(!own_class)) give_credit(w);
         if (!next || w->special || !can_adopt(next, stack)) {
             *next_out = next;
             return w;
         }
+        if (HD__UNLIKELY(own_class)) hd__stack_unreserve(stack->klass, 1);
         next->stack = stack;
         set_current(w, next);
+        hd__ctx_enter(&next->ctx);
     }
 }
 
@@ -308,7 +350,7 @@ static inline bool take_newest(struct hd__worker *w, hd_thread *t) {
     if ((w->tick + 1) % HD__POLL_TICK == 0) return false;
     hd__spin_lock(&w->runq.lock);
     /* A second joiner goes the slow way, where it is told that it is one too many. */
-    bool there = hd__ring_count(lifo) != 0 && !t->stack && !t->joiner;
+    bool there = hd__ring_count(lifo) != 0 && !t->stack && !hd__load_relaxed(&t->joiner);
     if (HD__LIKELY(there)) hd__ring_take_front(lifo);
     hd__spin_unlock(&w->runq.lock);
     if (there) next_tick(w);
@@ -327,7 +369,7 @@ static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *s
     wait.site = site;
     wait.queued = true;
     self->wait = &wait;
-    t->joiner = &wait;
+    hd__store_relaxed(&t->joiner, &wait);
     w->post_kind = HD__POST_WAIT;
     w->post = self;
     set_current(w, t);
@@ -336,7 +378,7 @@ static inline bool join_newest(struct hd__worker *w, hd_thread *t, const void *s
     self->wait = NULL;
     if (HD__LIKELY(result_of(self) == 0)) return true;
     hd__spin_lock(&t->lock);
-    if (wait.queued) t->joiner = NULL;
+    if (wait.queued) hd__store_relaxed(&t->joiner, NULL);
     hd__spin_unlock(&t->lock);
     return false;
 }
@@ -347,10 +389,11 @@ static HD__NOINLINE int join_slow(hd_thread *t, void **result, uint64_t deadline
     hd__wait_init(&wait, "join", t, site);
     HD__CHECK(wait.party != t, "hd_join: a thread cannot join itself; end it by returning");
     hd__spin_lock(&t->lock);
-    HD__CHECK(!t->joiner, "hd_join: thread %llu '%s' is being joined already; join a thread once",
+    HD__CHECK(!hd__load_relaxed(&t->joiner),
+              "hd_join: thread %llu '%s' is being joined already; join a thread once",
               (unsigned long long)t->id, hd_thread_name(t));
     if (!atomic_load_explicit(&t->ended, memory_order_relaxed)) {
-        t->joiner = &wait;
+        hd__store_relaxed(&t->joiner, &wait);
         wait.queued = true;
         struct hd__worker *w = hd__worker_get();
         int err = HD__LIKELY(w && deadline_ns == HD_FOREVER)
@@ -359,7 +402,7 @@ static HD__NOINLINE int join_slow(hd_thread *t, void **result, uint64_t deadline
         if (HD__UNLIKELY(err != 0)) {
             hd__spin_lock(&t->lock);
             bool ended = atomic_load_explicit(&t->ended, memory_order_relaxed);
-            if (wait.queued) t->joiner = NULL;
+            if (wait.queued) hd__store_relaxed(&t->joiner, NULL);
             hd__spin_unlock(&t->lock);
             /* A thread that ended meanwhile is joined all the same, unless that would swallow an
              * interruption. */
@@ -406,7 +449,7 @@ void hd__sched_detach(hd_thread *t) {
     HD__CHECK(is_joinable(t),
               "hd_detach: not a joinable thread; it was joined or detached before");
     hd__spin_lock(&t->lock);
-    HD__CHECK(!t->joiner, "hd_detach: thread %llu '%s' is being joined",
+    HD__CHECK(!hd__load_relaxed(&t->joiner), "hd_detach: thread %llu '%s' is being joined",
               (unsigned long long)t->id, hd_thread_name(t));
     bool ended = atomic_load_explicit(&t->ended, memory_order_relaxed);
     if (!ended) atomic_store_explicit(&t->detached, true, memory_order_relaxed);

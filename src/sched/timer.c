@@ -53,6 +53,33 @@ void hd__timers_finish(struct hd__timers *h) {
     h->capacity = 0;
 }
 
+/* So much at a time: nobody arms a timer meanwhile. */
+enum { TRIM_BYTES = 256 * 1024 };
+
+/* A piece of the memory behind the last timer, from *offset on; false: there is no more. */
+static bool trim_piece(struct hd__timers *h, size_t *offset, size_t *bytes) {
+    size_t end = h->memory ? memory_size(h->capacity) : 0;
+    size_t used = memory_size(h->count) > *offset ? memory_size(h->count) : *offset;
+    if (used >= end) return false;
+    size_t piece = end - used < TRIM_BYTES ? end - used : TRIM_BYTES;
+    char *at = (char *)h->memory + used;
+    size_t had = hd__os_resident_bytes(at, piece);
+    if (had && hd__os_discard(at, piece) == 0) *bytes += had;
+    *offset = used + piece;
+    return true;
+}
+
+size_t hd__timers_trim(struct hd__timers *h) {
+    size_t offset = 0, bytes = 0;
+    bool more = true;
+    while (more) {
+        hd__spin_lock(&h->lock);
+        more = trim_piece(h, &offset, &bytes);
+        hd__spin_unlock(&h->lock);
+    }
+    return bytes;
+}
+
 static HD__COLD void grow(struct hd__timers *h) {
     uint32_t capacity = h->capacity ? 2 * h->capacity : FIRST_CAPACITY;
     if (capacity < h->capacity || reserve(h, capacity) != 0)

@@ -47,6 +47,8 @@ static inline uint64_t hd__timers_earliest(struct hd__timers *h) {
  * hd__timers_finish() gives the room back; what is still in the heap is forgotten. */
 int hd__timers_init(struct hd__timers *h);
 void hd__timers_finish(struct hd__timers *h);
+/* Gives the memory back in which there are no timers at present; returns how much. */
+size_t hd__timers_trim(struct hd__timers *h);
 /* Both with h->lock held. Insertion beyond the room reserves twice as much, or ends the process. */
 void hd__timers_insert(struct hd__timers *h, struct hd__timer *t);
 /* The earliest timer whose deadline is not after now_ns, taken out; or NULL. */

@@ -6,6 +6,7 @@
 
 #include "os/futex.h"
 #include "sched/dispatch.h"
+#include "sched/rcu.h"
 
 /* The stand-in for a foreign kernel thread. It lives in the kernel thread's own memory, so making
  * it cannot fail. A waker's last access to it is a futex wake by address only. */
@@ -33,6 +34,7 @@ int hd__wait_park_foreign(struct hd__wait *wait, hd__spin *held, uint64_t deadli
         if (held) hd__spin_unlock(held);
         return -ETIMEDOUT;
     }
+    hd__rcu_check("waits");
     t->home = deadline_ns == HD_FOREVER; /* for the waker */
     /* Nobody interrupts a foreign party: it has no handle. */
     set_waiting(t, true);
@@ -103,6 +105,34 @@ int hd__wait_park(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns, u
     return park_timed(wait, held, deadline_ns, flags);
 }
 
+/* Whether w may run t next, who was just woken, as if it had come from the front of its queue. */
+static bool may_go_on_with(struct hd__worker *w, hd_thread *t) {
+    const uint32_t others = HD__THREAD_FOREIGN | HD__THREAD_PINNED | HD__THREAD_BOUND |
+                            HD__THREAD_MOVE | HD__THREAD_PRIORITY;
+    return !hd__ranked() && !(hd__thread_flags(t) & others) && t->stack &&
+           hd__fifo_count(&w->inbox) == 0;
+}
+
+int hd__wait_park_waking(struct hd__wait *wait, hd__spin *held, uint64_t deadline_ns,
+                         unsigned flags, hd_thread *next) {
+    struct hd__worker *w = hd__worker_get();
+    hd_thread *t = wait->party;
+    if (!next || !w || deadline_ns != HD_FOREVER || !may_go_on_with(w, next) ||
+        (atomic_load_explicit(&t->park, memory_order_relaxed) & HD__PARK_INTR) ||
+        (atomic_load_explicit(&w->tick, memory_order_relaxed) + 1) % HD__POLL_TICK == 0) {
+        if (next) hd__wait_wake_party(next);
+        return hd__wait_park(wait, held, deadline_ns, flags);
+    }
+    next_tick(w);
+    wait->held = held;
+    wait->deadline_ns = HD_FOREVER;
+    wait->flags = flags;
+    t->wait = wait;
+    switch_to(w, t, next, HD__POST_PARK, wait);
+    t->wait = NULL;
+    return result_of(t);
+}
+
 void hd__wait_wake_party(hd_thread *party) {
     if (HD__UNLIKELY(hd__thread_flags(party) & HD__THREAD_FOREIGN)) {
         /* By the waker: once woken, it can act, even if it takes the kernel a while to run it. */
@@ -132,6 +162,7 @@ void hd__wait_interrupt(hd_thread *party) {
 #ifdef HD_HOSTILE
 /* Called from within and from without the gate. */
 void hd__sched_hostile_point(void) {
+    if (hd__rcu_reading()) return;
     bool inside = hd__sched_inside();
     struct hd__worker *w = inside ? hd__worker_get() : hd__sched_enter();
     if (w && current_of(w)) {

@@ -106,6 +106,9 @@ static inline struct hd__wait *hd__waitq_pop_front(struct hd__waitq *q) {
 /* The calling party: the running thread, or the stand-in of this foreign kernel thread. */
 hd_thread *hd__wait_self(void);
 
+/* Ends what a party has for itself (thread/tls.h), on the party, outside. */
+void hd__sched_end_values(void *party);
+
 /* Prepares a record for the calling party. */
 static inline void hd__wait_init(struct hd__wait *w, const char *what, const void *object,
                                  const void *site) {
@@ -126,6 +129,11 @@ static inline void hd__wait_init(struct hd__wait *w, const char *what, const voi
  * queued. */
 int hd__wait_park(struct hd__wait *w, hd__spin *held, uint64_t deadline_ns, unsigned flags);
 
+/* As hd__wait_park(), after hd__wait_wake_party(next): if nothing speaks against it the caller's
+ * worker goes on with `next` at once, without a detour through its queue. next NULL: nobody. */
+int hd__wait_park_waking(struct hd__wait *w, hd__spin *held, uint64_t deadline_ns, unsigned flags,
+                         hd_thread *next);
+
 /* Ends a party's wait with `reason`; false if somebody else ended it or it does not wait. */
 static inline bool hd__wait_claim_as(hd_thread *party, uint32_t reason) {
     uint64_t old = atomic_load_explicit(&party->park, memory_order_relaxed);
@@ -137,6 +145,20 @@ static inline bool hd__wait_claim_as(hd_thread *party, uint32_t reason) {
     } while (!atomic_compare_exchange_weak_explicit(&party->park, &old, next, memory_order_acq_rel,
                                                     memory_order_relaxed));
     return true;
+}
+
+/* Takes the first timer that is due out of h; false: none is. *ended is the party whose wait ends
+ * by that, and which the caller makes runnable; NULL: somebody else has ended it. */
+static inline bool hd__wait_expire(struct hd__timers *h, uint64_t now_ns, hd_thread **ended) {
+    *ended = NULL;
+    hd__spin_lock(&h->lock);
+    struct hd__timer *timer = hd__timers_take_expired(h, now_ns);
+    if (timer) {
+        hd_thread *t = hd__container_of(timer, struct hd__wait, timer)->party;
+        if (hd__wait_claim_as(t, HD__PARK_TIMEOUT)) *ended = t;
+    }
+    hd__spin_unlock(&h->lock);
+    return timer != NULL;
 }
 
 /* Under the object's lock, after unlinking w: true if this caller is the one that ends the wait.

@@ -32,6 +32,7 @@
  * Waiters of one condition may use different mutexes; then a broadcast moves them in groups. */
 #include "base/atomic.h"
 #include "sync/mutex.h"
+#include "sync/watch.h"
 
 struct cond {
     struct hd__waitq queue; /* links: hd__wait.next and .prev; hd__wait.slot is the mutex */
@@ -58,14 +59,15 @@ static int wait_for_signal(struct cond *c, hd_mutex *mutex, uint64_t deadline_ns
     struct hd__wait w;
     hd__sched_hostile_point();
     hd__sched_enter();
+    if (HD__UNLIKELY(m->watch)) hd__watch_check_again(m->watch, "hd_cond_wait");
     hd__wait_init(&w, "cond", c, site);
     w.slot = m;
-    w.tag = 0;
+    w.tag = hd__mutex_me();
     hd__spin_lock(&c->guard);
     hd__waitq_push_back(&c->queue, &w);
     hd__store_relaxed(&c->waiting, 1);
-    hd__mutex_give(m, "hd_cond_wait");
-    int err = hd__wait_park(&w, &c->guard, deadline_ns, 0);
+    hd_thread *next = hd__mutex_give_parking(m, w.tag, "hd_cond_wait");
+    int err = hd__wait_park_waking(&w, &c->guard, deadline_ns, 0, next);
     if (err != 0) {
         hd__spin_lock(&c->guard);
         hd__waitq_remove(&c->queue, &w);

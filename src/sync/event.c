@@ -23,7 +23,7 @@
  * Memory. A waiter may free the event as soon as its wait has returned; queue.h, rule 2. So a set
  * with waiters writes SET, on which a newcomer would return, only when it has claimed one. */
 #include "base/atomic.h"
-#include "sync/queue.h"
+#include "sync/select.h"
 
 #include <heddle/sync.h>
 
@@ -48,7 +48,7 @@ static HD__NOINLINE bool release_all(struct event *e) {
     struct hd__waitq claimed = {NULL, NULL};
     hd__sched_enter();
     hd__spin_lock(&e->guard);
-    hd__sync_claim_all(&e->queue, &claimed);
+    hd__select_claim_all(&e->queue, &claimed);
     bool any = claimed.head != NULL;
     uint32_t state = hd__load_relaxed(&e->state);
     /* Another set may have come here first; then the word may be SET, or have been reset. */
@@ -57,7 +57,7 @@ static HD__NOINLINE bool release_all(struct event *e) {
                                                   memory_order_release, memory_order_relaxed)) {
     }
     hd__spin_unlock(&e->guard);
-    hd__sync_wake_all(&claimed);
+    hd__select_wake_all(&claimed);
     hd__sched_leave();
     return any;
 }
@@ -87,29 +87,48 @@ bool hd_event_is_set(const hd_event *e) {
     return hd__load_acquire(&((const struct event *)e)->state) & SET;
 }
 
-static HD__NOINLINE int wait_slow(struct event *e, uint64_t deadline_ns, const void *site) {
-    struct hd__wait w;
-    hd__wait_init(&w, "event", e, site);
+/* Takes the guard and queues w there; false: it is set, and the guard is free again. */
+static HD__NOINLINE bool queue_locked(struct event *e, struct hd__wait *w) {
     hd__spin_lock(&e->guard);
     uint32_t state = hd__load_acquire(&e->state);
     do {
         if (state & SET) {
             hd__spin_unlock(&e->guard);
-            return 0;
+            return false;
         }
         /* Acquire: the word may have become SET, and then this is the wait's end. */
     } while (!atomic_compare_exchange_weak_explicit(&e->state, &state, WAITERS,
                                                     memory_order_acquire, memory_order_acquire));
-    hd__waitq_push_back(&e->queue, &w);
-    int err = hd__wait_park(&w, &e->guard, deadline_ns, 0);
-    if (err != 0) {
-        hd__spin_lock(&e->guard);
-        if (hd__waitq_remove(&e->queue, &w) && e->queue.head == NULL) {
-            atomic_fetch_and_explicit(&e->state, ~(uint32_t)WAITERS, memory_order_relaxed);
-        }
-        hd__spin_unlock(&e->guard);
+    hd__waitq_push_back(&e->queue, w);
+    return true;
+}
+
+static void unqueue(struct event *e, struct hd__wait *w) {
+    hd__spin_lock(&e->guard);
+    if (hd__waitq_remove(&e->queue, w) && e->queue.head == NULL) {
+        atomic_fetch_and_explicit(&e->state, ~(uint32_t)WAITERS, memory_order_relaxed);
     }
+    hd__spin_unlock(&e->guard);
+}
+
+static HD__NOINLINE int wait_slow(struct event *e, uint64_t deadline_ns, const void *site) {
+    struct hd__wait w;
+    hd__wait_init(&w, "event", e, site);
+    if (!queue_locked(e, &w)) return 0;
+    int err = hd__wait_park(&w, &e->guard, deadline_ns, 0);
+    if (err != 0) unqueue(e, &w);
     return err;
+}
+
+bool hd__event_queue(hd_event *public, struct hd__wait *w) {
+    struct event *e = event_of(public);
+    bool queued = queue_locked(e, w);
+    if (queued) hd__spin_unlock(&e->guard);
+    return queued;
+}
+
+void hd__event_unqueue(hd_event *e, struct hd__wait *w) {
+    unqueue(event_of(e), w);
 }
 
 static inline int wait_until(struct event *e, uint64_t deadline_ns, const void *site) {

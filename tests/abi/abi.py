@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The binary interface and the headers that show it. Prints TAP.
+"""The binary interface, the headers that show it, and the examples of the man pages. Prints TAP.
 
     tests/abi/abi.py LIBRARY        LIBRARY: the shared library
 
 Each public header compiles alone and twice, in every language a user may have; and these three
-name the same functions: the headers (HD_API), src/heddle.map, and what the library exports.
+name the same functions: the headers (HD_API), src/heddle.map, and what the library exports. The
+examples of the man pages that are whole programs compile, and end without an error.
 """
 
 import glob
@@ -61,12 +62,12 @@ def compile_alone(header, compiler, flags, suffix):
 
 
 def declared():
-    """Every function that a header declares with HD_API."""
+    """Every function or variable that a header declares with HD_API."""
     found = set()
     for header in headers():
         source = without_comments(read(header))
         for declaration in re.findall(r'^HD_API\b([^;]*);', source, flags=re.M):
-            found.add(re.search(r'(\w+)\s*\(', declaration).group(1))
+            found.add(re.search(r'(\w+)\s*(?:\(|$)', declaration).group(1))
     return found
 
 
@@ -85,6 +86,36 @@ def exported(library):
                             check=True, text=True, stdout=subprocess.PIPE).stdout
     rows = [line.split() for line in listed.splitlines()]
     return {row[0].split('@')[0] for row in rows if row[1] != 'A'}
+
+
+def examples():
+    """The whole programs among the examples of the man pages: (page, source)."""
+    for page in sorted(glob.glob(os.path.join(ROOT, 'doc/man/*.[1-8]'))):
+        for source in re.findall(r'^\.EX\n(.*?)^\.EE$', read(page), flags=re.S | re.M):
+            if re.search(r'^int main\(', source, flags=re.M):
+                for roff, plain in (('\\(dq', '"'), ('\\-', '-'), ('\\&', ''), ('\\e', '\\')):
+                    source = source.replace(roff, plain)
+                yield os.path.basename(page), source
+
+
+def run_example(page, source, library):
+    """Compiles it, and runs it to its end; what is wrong, '' when all is well."""
+    folder, name = os.path.split(os.path.abspath(library))
+    with tempfile.TemporaryDirectory() as work:
+        program = os.path.join(work, 'example')
+        with open(program + '.c', 'w', encoding='utf-8') as file:
+            file.write(source)
+        said = ''
+        for command in ([os.environ.get('CC') or 'cc', '-std=gnu11', '-Wall', '-Wextra', '-Werror',
+                         '-I' + os.path.join(ROOT, 'include'), '-o', program, program + '.c',
+                         '-L' + folder, '-l:' + name, '-Wl,-rpath,' + folder, '-lm'],
+                        ['timeout', '60', program]):
+            ran = subprocess.run(command, cwd=work, text=True, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            said += ran.stdout
+            if ran.returncode:
+                return '%s: exit status %d\n%s' % (page, ran.returncode, said)
+    return ''
 
 
 def difference(a, b, a_name, b_name):
@@ -127,6 +158,9 @@ def main():
                difference(declared(), mapped(), 'the headers', 'src/heddle.map'))
     tap.result('src/heddle.map and the library name the same functions',
                difference(mapped(), exported(library), 'src/heddle.map', 'the library'))
+    complaints = [run_example(page, source, library) for page, source in examples()]
+    tap.result('the programs in the man pages compile and run',
+               [text for text in complaints if text])
     print('1..%d' % tap.number)
     return 1 if tap.failed else 0
 

@@ -29,6 +29,35 @@ SMALL = {
     'lifecycle': [('--threads 20 --samples 2',
                    ['start_ms', 'join_ms', 'total_ms', 'first_ms']),
                   ('--threads 5 --stack-size 131072 --samples 1 --sleep-us 0', ['total_ms'])],
+    'lifecycle-as': [('--threads 6 --samples 1 --sleep-us 10 ' + choice,
+                      ['total_ms', 'exec_ms', 'cleanup_ms', 'tls_ns', 'bytes_per_thread',
+                       'address_bytes_per_thread', 'user_us_per_thread',
+                       'kernel_us_per_thread'])
+                     for choice in ('--affinity pinned', '--priority low')] +
+                    [('--threads 30 --samples 1 --sleep-us 10 --pool 4 --affinity pinned',
+                      ['start_ms', 'join_ms', 'total_ms', 'first_ms', 'exec_ms'])],
+    'limits': [('--threads 20', ['limit_threads', 'reached', 'start_us_per_thread',
+                                 'end_us_per_thread', 'bytes_per_thread'])],
+    'falsesharing': [('--iterations 500 --samples 1 --sharing ' + sharing,
+                      ['add_ns', 'atomic_ns', 'alone_ns', 'slowdown'] + more)
+                     for sharing, more in (('none', []), ('false', []), ('false --padding 256', []),
+                                           ('true', ['lost_percent']),
+                                           ('true --threads 1', ['lost_percent']))],
+    'affinity': [('--iterations 3000 --samples 1 --owner %d --mode %s' % (owner, mode),
+                  ['plain_ns', 'atomic_ns'])
+                 for owner in (0, 50, 100) for mode in ('serial', 'concurrent')],
+    'sync': [('--iterations 300 --samples 1 --what ' + what, metrics) for what, metrics in (
+        ('mutex', ['lock_ns']), ('semaphore', ['sem_ns']), ('readers --threads 1', ['read_ns']),
+        ('crowd --threads 8 --window-ms 10', ['crowd_per_s', 'crowd_per_cpu_s', 'least_share']),
+        ('turns', ['turn_ns']), ('turns --workers 1', ['turn_ns']))],
+    'memory': [('--iterations 1000 --samples 1 --what ' + what, metrics) for what, metrics in (
+        ('latency --kib 4', ['load_ns', 'load_4k_ns']), ('latency --kib 4096', ['load_ns']),
+        ('bandwidth --mib 4', ['peak_per_s', 'read_per_s', 'write_per_s', 'copy_per_s',
+                               'read_percent']),
+        ('barrier', ['store_ns', 'release_ns', 'seq_cst_ns', 'fence_ns', 'fetch_add_ns',
+                     'cas_ns']),
+        ('line', ['line_round_ns', 'both_add_ns']),
+        ('fault --mib 4', ['fault_ns', 'back_ns']))],
     'wake': [('--iterations 30 --samples 1', ['spin_p50_ns', 'spin_p99_ns']),
              ('--iterations 3 --samples 1 --gap-us 500', ['parked_p50_ns', 'parked_p99_ns'])],
     'capacity': [('--threads 50', ['start_ms', 'release_ms', 'total_ms', 'bytes_per_thread',
@@ -37,10 +66,31 @@ SMALL = {
                  ('--work skynet --leaves 100 --samples 1 --workers 2', ['skynet_ms'])],
     'idle': [('--threads 10 --seconds 1', ['idle_cpu_percent'])],
     'bare': [('--iterations 1000 --samples 2', ['bare_switch_ns'])],
+    # Of interpreters alone; tests/lab/workloads.py looks closer.
+    'gil': [('--work convoy --count 1', ['echo_2_us', 'sleep_0_us'])],
+    'attributes': [('--iterations 100 --samples 1', ['alone_ns', 'padded_ns'])],
+    'specialize': [('--iterations 100 --samples 1', ['int_add_ns', 'add_miss_ns'])],
+    'names': [('--iterations 100 --samples 1', ['local_ns', 'shadowed_ns'])],
+    'refcount': [('--count 1000 --samples 1', ['create_ms', 'collect_ms'])],
 }
 
-# What the lab does not know, and `list` does not name: {experiment: (subjects, as above)}.
-UNLISTED = {
+# What Pythons print instead.
+OF_PYTHONS = {'affinity': ['object_ns']}
+
+# How the workload pool is called.
+POOL = [(arguments + ' --iterations 3000 --samples 1', ['pair_ns'])
+        for arguments in ('--size 64', '--size 1024 --batch 100', '--size 64 --remote 50')]
+
+SMALL['pool'] = POOL
+SMALL['rcu'] = [('--iterations 3000 --samples 1', ['read_ns', 'plain_ns'])]
+
+# Who lists nothing, since the lab does not know what it does.
+UNKNOWN = ['lockfree']
+# What needs two CPUs, beside what exchanges objects.
+TWO_CPUS = ['wake', 'affinity', 'falsesharing']
+
+# What few can do, whether `list` names it or not: {experiment: (subjects, as above)}.
+SPECIAL = {
     'latency': (['heddle', 'pthread'],
                 [('--iterations 5 --gap-us 200', ['%s_%s_us' % (what, part)
                                                   for what in ('floor', 'sleeper', 'foreign',
@@ -52,7 +102,53 @@ UNLISTED = {
     'preempt': (['heddle'], [('--kind %s --windows 1 --window-ms 5' % kind,
                               ['slice_10ms_ratio', 'slice_1ms_ratio', 'lost_us'])
                              for kind in ('carrier', 'light')]),
+    'share': (['heddle'], [('--threads 8 --slice-us 200 --seconds 1 --policy %s --kind %s' % mode,
+                            ['share_p99_percent', 'share_worst_percent',
+                             'floor_worst_percent'])
+                           for mode in [('rr', 'carrier'), ('priority', 'light'),
+                                        ('steal', 'carrier')]]),
+    'starve': (['heddle'], [('--seconds 1 --slice-us 1000 --policy %s' % policy,
+                             ['waits', 'waits_over_10_slices', 'longest_wait_slices'])
+                            for policy in ('steal', 'rr', 'priority')]),
+    'state': (['heddle'], [('--iterations 400 --samples 1',
+                            ['yield_saved_ns', 'yield_no_fpu_ns', 'yield_none_ns',
+                             'yield_mixed_ns', 'yield_none_ratio'])]),
+    'many': (['heddle'], [('--threads 30 --yields 2 --samples 2',
+                           ['prefetched_ns', 'plain_ns', 'prefetch_ratio'])]),
+    'counter': (['heddle'], [('--iterations 1000 --samples 1',
+                              ['shared_ns', 'counter_ns', 'percpu_ns', 'unpadded_ns',
+                               'padded_ns', 'locked_ns'])]),
+    'ref': (['heddle'], [('--iterations 300 --samples 1',
+                          ['plain_ns', 'atomic_ns', 'owner_ns', 'others_ns', 'shared_ns',
+                           'one_owner_ns']),
+                         ('--iterations 300 --samples 1 --mix 1',
+                          ['mix_90_biased_ns', 'mix_10_atomic_ns'])]),
+    'chan': (['heddle'], [('--iterations 300 --samples 1 --workers %s' % mode,
+                           ['chan_ns', 'unbuffered_ns', 'select_ns', 'one_ns', 'many_ns'] + more)
+                          for mode, more in (('1', []), ('2', ['line_round_ns']),
+                                             ('2 --apart 1', ['line_round_ns']))]),
+    'rcu': (['heddle'], [('--iterations 3000 --samples 1',
+                          ['read_ns', 'plain_ns', 'idle_us', 'period_us'])]),
+    'lock': (['heddle'], [('--iterations 300 --samples 1',
+                           ['mutex_ns', 'pthread_mutex_ns', 'mutex_ratio'])]),
+    'rwlock': (['heddle'], [('--iterations 300 --samples 1',
+                             ['rwlock_ns', 'read_mostly_ns', 'pthread_rwlock_ns', 'rwlock_ratio',
+                              'read_mostly_ratio'])]),
+    'crowd': (['heddle'], [('--threads 8 --window-ms 20 --samples 1 --work 5',
+                            ['crowd_per_s', 'pthread_crowd_per_s', 'crowd_ratio',
+                             'crowd_cpu_ratio', 'crowd_least_share'])]),
+    'pingpong': (['heddle'], [('--iterations 30 --samples 1', ['cond_round_ns']),
+                              ('--iterations 30 --samples 1 --workers 2 --pinned 1',
+                               ['cond_round_ns', 'line_round_ns', 'cond_line_ratio'])]),
+    'lockfree': (['heddle', 'lockfree'],
+                 [('--sides %d --iterations 3000 --samples 1 --capacity 16' % sides,
+                   ['ring_ns', 'queue_ns', 'threads_ring_ns', 'threads_queue_ns'])
+                  for sides in (1, 2)]),
     'alone': (['heddle'], [('--window-ms 50', ['signals'])]),
+    'affinity': (['heddle'], [('--iterations 3000 --samples 1 --owner 50 --mode concurrent',
+                               ['biased_ns', 'biased_over_atomic', 'bias_switches', 'merges',
+                                'migrations', 'by_owner_percent'])]),
+    'alloc': (['heddle'], POOL),
 }
 
 WRONG = [['nothing'], ['spawn', '--nothing', '1'], ['spawn', '--count'],
@@ -119,29 +215,57 @@ def check_cannot(command, arguments):
 def check_subject(report, name, command):
     status, out, err = call(command + ['list'])
     listed = out.split()
-    strange = [e for e in listed if e not in SMALL]
-    report.say('status %s\n%s%s' % (status, out, err) if status != 0 or not listed or strange
-               else None, name + ' lists what it can do')
+    strange = [e for e in listed if e not in SMALL and name not in SPECIAL.get(e, [[]])[0]]
+    wrong = status != 0 or strange or bool(listed) == (name in UNKNOWN)
+    report.say('status %s\n%s%s' % (status, out, err) if wrong else None,
+               name + ' lists what it can do')
+    cpus = len(os.sched_getaffinity(0))
     for experiment in listed:
-        cpus = len(os.sched_getaffinity(0))
         for arguments, metrics in SMALL.get(experiment, []):
+            if name.startswith('python'):
+                metrics = OF_PYTHONS.get(experiment, metrics)
             test = '%s %s %s' % (name, experiment, arguments)
-            if experiment == 'wake' and cpus < 2:
+            two = experiment in TWO_CPUS or '--remote' in arguments or 'line' in arguments
+            if two and cpus < 2:
                 report.skip(test, 'one CPU')
             else:
                 report.say(check_small(command + [experiment], arguments, metrics), test)
-    for experiment, (subjects, calls) in UNLISTED.items():
+    for experiment, (subjects, calls) in SPECIAL.items():
         for arguments, metrics in calls if name in subjects else []:
-            report.say(check_small(command + [experiment], arguments, metrics),
-                       '%s %s %s' % (name, experiment, arguments))
+            test = '%s %s %s' % (name, experiment, arguments)
+            if (experiment in TWO_CPUS or '--remote' in arguments) and cpus < 2:
+                report.skip(test, 'one CPU')
+            else:
+                report.say(check_small(command + [experiment], arguments, metrics), test)
     report.say(check_wrong(command), name + ' refuses wrong options')
     return listed
 
 
+def check_steps(program):
+    """Every step costs more than the one before, and the memory beyond most."""
+    status, out, err = call([program] + 'memory --what steps --iterations 2000'.split())
+    values = dict(line.split()[1::2] for line in out.splitlines() if line.startswith('sample '))
+    if status != 0 or float(values.get('memory_ns', 0)) <= 0:
+        return 'status %s\n%s%s' % (status, out, err)
+    names = ['step_%d_bytes' % i for i in range(1, 9)]
+    sizes = [float(values[name]) for name in names if name in values]
+    return None if sizes == sorted(set(sizes)) else 'steps in no order\n' + out
+
+
+def check_limit(program):
+    """With little address space, a thread cannot be started, and the others still end."""
+    limited = ['/bin/sh', '-c', 'ulimit -v 1000000 && exec "$@"', 'sh', program]
+    status, out, err = call(limited + 'limits --threads 5000 --stack-size 8388608'.split())
+    good = (status == 0 and re.search(r'^sample reached count 1$', out, re.M) and
+            re.search(r'^note said_no thread \d+: \S', out, re.M))
+    return None if good else 'status %s\n%s%s' % (status, out, err)
+
+
 def check_native(report, build):
-    for subject in 'heddle', 'pthread', 'boost', 'tbb':
-        paths = [os.path.join(build, folder, 'heddle-bench-' + subject)
-                 for folder in ('bench', 'bench/peers')]
+    for subject in ['heddle', 'pthread', 'machine', 'boost', 'tbb', 'mimalloc', 'jemalloc', 'urcu',
+                    'lockfree']:
+        paths = [os.path.join(build, place + subject) for place in (
+            'bench/heddle-bench-', 'bench/peers/heddle-bench-', 'bench/peers/peer-')]
         paths = [path for path in paths if os.access(path, os.X_OK)]
         if not paths:
             report.skip(subject, 'its library is not installed')
@@ -150,7 +274,15 @@ def check_native(report, build):
         if 'forkjoin' in listed:
             report.say(check_cannot([paths[0]], 'forkjoin --work skynet --leaves 42'),
                        subject + ' knows which trees are possible')
+        if subject == 'boost':
+            report.say(check_cannot([paths[0]], 'lifecycle --affinity pinned'),
+                       'boost says that it cannot choose CPUs')
+        if subject == 'machine':
+            report.say(check_steps(paths[0]), 'the ends of caches are found')
+            report.say(check_cannot([paths[0]], 'memory --what bandwidth --threads 256'),
+                       'machine says that there are too few CPUs')
         if subject == 'pthread':
+            report.say(check_limit(paths[0]), 'what the system says at its limit is told')
             report.say(check_cannot([paths[0]], 'forkjoin --n 40'),
                        'pthread says that it cannot have a thread per call')
 

@@ -107,6 +107,11 @@ static void *use_everything(void *arg) {
     finish(t[0], &all);
     finish(t[1], &t[1]);
     finish(t[2], &t[2]);
+    t[0] = start(HD_ATTR(.flags = HD_ATTR_STACK_HUGETLB), leaf, &t[0]);
+    t[1] = start(HD_ATTR(.flags = HD_ATTR_STACK_HUGE, .fpu = HD_STATE_NONE), leaf, &t[1]);
+    finish(t[0], &t[0]);
+    hd_trim();
+    finish(t[1], &t[1]);
     use_channel(0);
     use_channel(3);
     return arg;
@@ -210,5 +215,12 @@ TEST_WITHIN(each_call_fails_once, 120) {
 }
 
 TEST_WITHIN(all_calls_fail_from_some_point_on, 120) {
+    fail_each(hd__fault_arm_from, 1);
+}
+
+/* The same under a policy with ranks, which has queues of its own. */
+TEST_WITHIN(each_call_fails_once_under_ranks, 120) {
+    setenv("HEDDLE_POLICY", "priority", 1);
+    fail_each(hd__fault_arm, 1);
     fail_each(hd__fault_arm_from, 1);
 }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Runs the scenario with its nth call failing, for n = 1, 2, ... until none is left to fail. */
@@ -61,7 +62,7 @@ TEST(the_seam_counts_and_fails) {
 
 static int reserve_and_use(void) {
     unsigned klass = hd__stack_class(64 * 1024);
-    struct hd__stack_cache cache = { NULL, 0 };
+    struct hd__stack_cache cache = { .head = NULL };
     struct hd__stack_stats stats;
     struct hd__stack *s[200];
     hd__stack_set_workers(1);
@@ -99,6 +100,93 @@ TEST(stacks_without_any_guard_left) {
     hd__fault_arm(0);
     hd__stack_stats(&stats);
     CHECK_EQ(stats.unguarded, 3);
+}
+
+static const uint16_t numbers[3] = { 0, 1, 2 };
+
+/* Of huge pages as well, on several nodes, trimmed in between. */
+static int reserve_and_trim(void) {
+    unsigned klass[] = { hd__stack_class(64 * 1024), hd__stack_huge_class(1, false),
+                         hd__stack_huge_class(1, true) };
+    int nodes_err = hd__stack_set_nodes(3, numbers), err = 0;
+    CHECK_EQ(hd__stack_nodes(), nodes_err == 0 ? 3 : 1);
+    for (unsigned i = 0; i < 9 && err == 0; i++) {
+        struct hd__stack *s[5];
+        unsigned k = klass[i / 3], node = i % 3;
+        err = hd__stack_reserve_at(node, k, 5);
+        for (int n = 0; n < 5 && err == 0; n++) {
+            s[n] = hd__stack_get_at(node, k);
+            ((volatile char *)s[n]->top)[-1] = 1;
+            CHECK(s[n]->pages != HD__PAGES_UNKNOWN);
+        }
+        for (int n = 0; n < 5 && err == 0; n++) {
+            hd__stack_put(NULL, s[n]);
+        }
+        if (err == 0) {
+            hd__stack_unreserve(k, 5);
+            struct hd__stack *chain = hd__stack_trim_take(node, k);
+            if (chain != NULL) {
+                hd__stack_trim_discard(&chain);
+                hd__stack_trim_give(chain);
+            }
+        }
+    }
+    hd__stack_release_all();
+    return err == 0 ? nodes_err : err;
+}
+
+TEST(stacks_on_nodes_and_of_huge_pages) {
+    hd__stack_set_workers(0);
+    fail_each(reserve_and_trim);
+}
+
+static bool huge_without_asking(void) {
+    char text[128] = "";
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+    bool read = file != NULL && fgets(text, sizeof text, file) != NULL;
+    if (file != NULL) {
+        fclose(file);
+    }
+    return read && strstr(text, "[always]") != NULL;
+}
+
+/* Where there are none set aside the stack has transparent ones; where these are refused, ordinary
+ * ones; and it says so. */
+TEST(huge_pages_have_a_fallback) {
+    if (hd__os_page_size() != 4096) {
+        SKIP("huge pages are not of 2 MiB here");
+    }
+    unsigned klass = hd__stack_huge_class(1, true);
+    hd__stack_set_workers(0);
+    for (uint64_t n = 1; n < 12; n++) {
+        hd__fault_arm(n);
+        int err = hd__stack_reserve(klass, 1);
+        const char *site = hd__fault_site();
+        hd__fault_arm(0);
+        if (err == 0) {
+            struct hd__stack *s = hd__stack_get(NULL, klass);
+            *(volatile char *)s->low = 1;
+            test_note("%s failed: kind %d", site ? site : "nothing", s->pages);
+            if (site != NULL && strcmp(site, "mmap-huge") == 0) {
+                CHECK(s->pages == HD__PAGES_TRANSPARENT || s->pages == HD__PAGES_MISSED);
+                CHECK(s->guarded);
+            }
+        } else {
+            CHECK_EQ(err, -ENOMEM);
+        }
+        hd__stack_release_all();
+    }
+    /* All that makes huge pages is refused. */
+    CHECK_OK(hd__stack_reserve(hd__stack_class(1), 1)); /* and memory for records is there */
+    klass = hd__stack_huge_class(1, false);
+    hd__fault_arm(3); /* after the record and the mapping: the advice */
+    CHECK_OK(hd__stack_reserve(klass, 1));
+    CHECK_STR_EQ(hd__fault_site(), "madvise-huge");
+    hd__fault_arm(0);
+    if (!huge_without_asking()) {
+        CHECK_EQ(hd__stack_get(NULL, klass)->pages, HD__PAGES_MISSED);
+    }
+    hd__stack_release_all();
 }
 
 static void do_nothing(void *arg) {

@@ -4,6 +4,7 @@ and TAP. Only the standard library; Python 3.6 or later."""
 
 import fnmatch
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -36,11 +37,18 @@ ANSWERS = {
 }
 
 TESTS = []
+ALONE = set()
 
 
 def test(function):
     TESTS.append(function)
     return function
+
+
+def alone(function):
+    """A test that never runs beside others: it watches, or compares times."""
+    ALONE.add(function)
+    return test(function)
 
 
 class Skip(Exception):
@@ -130,7 +138,8 @@ class Place:
         kinds.setdefault("stdout", subprocess.PIPE)
         kinds.setdefault("stderr", subprocess.PIPE)
         env = dict(self.env, **kinds.pop("env", {}))
-        return subprocess.Popen([HEDDLE] + list(args), cwd=self.root, env=env, **kinds)
+        kinds.setdefault("cwd", self.root)
+        return subprocess.Popen([HEDDLE] + list(args), env=env, **kinds)
 
     def run(self, *args, **kinds):
         begin = time.time()
@@ -218,22 +227,40 @@ def run_one(function):
         place.close()
 
 
-def main(argv):
+def results(chosen, jobs):
+    """What run_one() says of each, in their order; of the first ones some run side by side."""
+    beside = [t for t in chosen if t not in ALONE]
+    if jobs > 1 and len(beside) > 1:
+        with multiprocessing.get_context("fork").Pool(jobs) as pool:
+            for result in pool.imap(run_one, beside, 1):
+                yield result
+    else:
+        for function in beside:
+            yield run_one(function)
+    for function in chosen[len(beside):]:
+        yield run_one(function)
+
+
+def main(argv, jobs=1):
     global HEDDLE
-    if len(argv) < 2:
-        sys.exit("usage: %s PATH-OF-HEDDLE [PATTERN...]" % argv[0])
-    HEDDLE = os.path.abspath(argv[1])
+    kinds = [word for word in argv[1:] if word in ("--alone", "--beside")]
+    words = [word for word in argv[1:] if word not in kinds]
+    if not words:
+        sys.exit("usage: %s [--alone|--beside] PATH-OF-HEDDLE [PATTERN...]" % argv[0])
+    HEDDLE = os.path.abspath(words[0])
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    patterns = argv[2:] or ["*"]
+    patterns = words[1:] or ["*"]
     chosen = [t for t in TESTS if any(fnmatch.fnmatch(t.__name__, p) for p in patterns)]
-    print("1..%d" % len(chosen))
+    if kinds:
+        chosen = [t for t in chosen if (t in ALONE) == (kinds[0] == "--alone")]
+    chosen.sort(key=lambda t: t in ALONE)
+    print("1..%d" % len(chosen), flush=True)
     failed = 0
-    for number, function in enumerate(chosen, 1):
-        kind, why = run_one(function)
+    for number, (kind, why) in enumerate(results(chosen, jobs), 1):
         failed += kind == "not ok"
         verdict = "not ok" if kind == "not ok" else "ok"
         skip = " # SKIP " + why if kind == "skip" else ""
-        print("%s %d - %s%s" % (verdict, number, function.__name__, skip))
+        print("%s %d - %s%s" % (verdict, number, chosen[number - 1].__name__, skip))
         if kind == "not ok":
             print("\n".join("# " + line for line in why.splitlines()))
         sys.stdout.flush()

@@ -195,6 +195,19 @@ def a_real_python_is_recognised(place):
 
 
 @test
+def modules_in_the_current_directory_do_not_matter(place):
+    place.write("data/workloads/threads.py",
+                "import sys\n"
+                "if sys.argv[1] == 'list': print('lifecycle')\n"
+                "else: print('sample total_ms ms 3')\n")
+    for name in ("platform", "sysconfig", "statistics", "random"):
+        place.write(name + ".py", "raise ImportError('not the one')\n")
+    r, run = place.lab_json("lifecycle", "--subject", sys.executable)
+    check_eq(r.status, 0, repr(r))
+    check_eq(len(run["results"]), 1)
+
+
+@test
 def without_its_workload_a_python_is_not_usable(place):
     place.python("python3.31", MADE_UP % ("CPython", "3.31.4", 0))
     r = place.lab("lifecycle", "--subject", "python3.31")

@@ -21,7 +21,7 @@ COLUMNS = ("experiment,subject,metric,unit,params,n,median,min,max,ci95_low,ci95
            "variant,better,bare_ratio").split(",")
 
 
-def on_terminal(place, args, env=None, stderr_only=False):
+def on_terminal(place, args, env=None, stderr_only=False, status=0):
     """Runs the command with a terminal of 80 columns; what it wrote there."""
     try:
         master, slave = pty.openpty()
@@ -44,8 +44,20 @@ def on_terminal(place, args, env=None, stderr_only=False):
             break
         text += piece
     os.close(master)
-    check_eq(p.wait(10), 0, text.decode("utf-8", "replace"))
+    check_eq(p.wait(10), status, text.decode("utf-8", "replace"))
     return text.decode("utf-8", "replace")
+
+
+@test
+def a_terminal_is_told_of_a_failure_once(place):
+    args = ["run", "--no-store", "-r", "1", "no-such-program"]
+    whole = on_terminal(place, args, status=3)
+    check_eq(whole.count("cannot be started"), 1, whole)
+    check("heddle: no-such-program" not in whole, whole)
+    check_in("Nothing was measured", whole)
+    for more in ({"stderr_only": True}, {"args": args + ["--csv", "-"]}):
+        text = on_terminal(place, more.pop("args", args), status=3, **more)
+        check_eq(text.count("heddle: no-such-program: cannot be started"), 1, text)
 
 
 @test
@@ -174,7 +186,7 @@ def json_is_valid_whatever_subjects_say(place):
     texts = [x["text"] for x in run["notes"]]
     check_eq(texts[0], notes[0])
     check_eq(texts[1], "tab here")
-    check_eq(texts[2:], ["caf??", "escape ?[31m", "bad ??"])
+    check_eq(texts[2:], ["caf?", "escape ?[31m", "bad ??"])
 
 
 @test

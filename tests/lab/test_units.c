@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts of the command that are pure: statistics, numbers for people, JSON, the protocol, the
- * command line. Reference values come from R (qt, qbinom) and from Python's json module. */
+ * command line. Reference values come from R (qbinom) and from Python's json module. */
 #include "test.h"
 
 #include <math.h>
@@ -10,6 +10,7 @@
 
 #include "experiment.h"
 #include "measure/protocol.h"
+#include "parameter.h"
 #include "record.h"
 #include "report/format.h"
 #include "report/json.h"
@@ -39,16 +40,6 @@ TEST(extremes) {
     double values[] = {3, -1, 2, 8, 0};
     CHECK_EQ(lab_stat_min(values, 5), -1.0);
     CHECK_EQ(lab_stat_max(values, 5), 8.0);
-}
-
-TEST(student_quantiles) {
-    static const double known[][2] = {{1, 12.7062047},  {2, 4.30265273},   {4, 2.77644511},
-                                      {10, 2.22813885}, {11, 2.20098516},  {15, 2.13144955},
-                                      {30, 2.04227246}, {100, 1.98397152}, {1000, 1.96233908}};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        double t = lab_stat_t975((size_t)known[i][0]);
-        CHECK_MSG(close_to(t, known[i][1], 2e-4), "df %g: %.7f", known[i][0], t);
-    }
 }
 
 /* The exact coverage of [k-th smallest, k-th largest], summed in plain arithmetic. */
@@ -203,12 +194,36 @@ TEST(numbers_for_people_fit) {
     }
 }
 
+static void check_cell(const char *title, size_t columns, const char *want) {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    CHECK(f != NULL);
+    lab_title_cell(f, title, columns);
+    fclose(f);
+    CHECK_STR_EQ(text, want);
+    free(text);
+}
+
+TEST(titles_that_are_cut_can_be_told_apart) {
+    check_cell("io", 6, "io    ");
+    check_cell("pthread_mutex_lock (30012)", 20, "pthread_mute~(30012)");
+    check_cell("pthread_mutex_lock (30013)", 20, "pthread_mute~(30013)");
+    check_cell("worker-number-one-of-many-1", 16, "worker-nu~many-1");
+    check_cell("worker-number-one-of-many-2", 16, "worker-nu~many-2");
+    check_cell("pythread_wrapper-N, 500 threads", 23, "pythread_~, 500 threads");
+    check_cell("", 3, "   ");
+    check_cell("abcdefghij", 8, "abcdefgh"); /* no room for anything else */
+}
+
 TEST(ranges_for_people) {
     char cell[2 * LAB_CELL], ratio[LAB_CELL];
     lab_human_range(cell, 26.1, 27, "ns");
     CHECK_STR_EQ(cell, "26.1-27.0 ns");
     lab_human_range(cell, 998, 1020, "ns");
     CHECK_STR_EQ(cell, "998 ns-1.02 us");
+    lab_human_range(cell, 1e-6, 1e7, "ratio");
+    CHECK_STR_EQ(cell, "1e-06 to 1e+07x");
     lab_human_range(cell, NAN, NAN, "ns");
     CHECK_STR_EQ(cell, "-");
     lab_human_ratio(ratio, 0.291);
@@ -384,7 +399,7 @@ TEST(text_is_wrapped_at_blanks) {
 
 TEST(the_table_of_experiments_is_sound) {
     for (size_t i = 0; i < lab_experiment_count; i++) {
-        const struct lab_experiment *e = &lab_experiments[i];
+        const struct lab_experiment *e = lab_experiments[i];
         CHECK(lab_experiment_find(e->name) == e);
         CHECK(e->variants[0].name && e->metrics[0].name);
         bool primary = false;
@@ -407,6 +422,62 @@ TEST(the_table_of_experiments_is_sound) {
             }
         }
     }
+}
+
+TEST(a_list_of_values_is_checked_value_by_value) {
+    static const struct {
+        const char *name, *text, *read;
+    } cases[] = {
+        {"threads", "5", "5"},         {"threads", "1,10,100", "1,10,100"},
+        {"threads", "007,7,7", "7"},   {"stack-size", "64K,1M", "65536,1048576"},
+        {"threads", "1,,2", NULL},     {"threads", "1,x", NULL},
+        {"threads", "1,0", NULL},      {"threads", ",", NULL},
+        {"threads", "1,", NULL},       {"threads", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *read = lab_parameter_read(cases[i].name, cases[i].text);
+        CHECK_MSG(!read == !cases[i].read, "%s", cases[i].text);
+        if (read)
+            CHECK_STR_EQ(read, cases[i].read);
+        free(read);
+    }
+    CHECK(lab_list_has("1,10,100", "10") && lab_list_has("1,10,100", "100"));
+    CHECK(!lab_list_has("1,10,100", "0") && !lab_list_has("10", "1"));
+    char *last = lab_list_at("1,10,100", 2);
+    CHECK_STR_EQ(last, "100");
+    CHECK(lab_list_at("1,10,100", 3) == NULL);
+    free(last);
+}
+
+TEST(too_many_values_are_refused) {
+    struct lab_text t = {0};
+    for (int i = 1; i <= 200; i++)
+        lab_text_printf(&t, "%s%d", i > 1 ? "," : "", i);
+    CHECK(lab_parameter_read("threads", t.data) == NULL);
+    lab_text_free(&t);
+}
+
+TEST(the_point_of_a_sweep_stands_after_the_variants_name) {
+    CHECK_EQ(lab_variant_length(""), 0u);
+    CHECK_EQ(lab_variant_length("busy"), 4u);
+    CHECK_EQ(lab_variant_length("busy threads=5,workers=1"), 4u);
+    CHECK_EQ(lab_variant_length("threads=5"), 0u);
+    const struct lab_experiment *e = lab_experiment_find("forkjoin");
+    bool plain;
+    CHECK(lab_variant_find(e, "fib-all n=5", &plain) == &e->variants[1] && !plain);
+    CHECK(lab_variant_find(e, "fib workers=5,n=3", &plain) == &e->variants[0] && plain);
+    CHECK(lab_variant_find(e, "fi n=5", &plain) == NULL);
+    static const char *const variants[] = {"busy n=1", "busy n=2", "busy", "idle n=1"};
+    struct lab_run run = {0};
+    for (size_t i = 0; i < 4; i++) {
+        struct lab_result *r = lab_run_add(&run);
+        r->experiment = lab_copy("wake");
+        r->variant = lab_copy(variants[i]);
+    }
+    CHECK(lab_same_sweep(&run.results[0], &run.results[1]));
+    CHECK(!lab_same_sweep(&run.results[0], &run.results[2]));
+    CHECK(!lab_same_sweep(&run.results[0], &run.results[3]));
+    lab_run_free(&run);
 }
 
 TEST(results_of_other_work_are_not_compared) {

@@ -34,7 +34,7 @@ def help_is_everywhere_and_narrow(place):
     for args in (["help"], ["--help"], ["-h"], ["help", "lab"], ["lab", "--help"], ["lab", "-h"],
                  ["help", "subjects"], ["subjects", "--help"], ["help", "help"],
                  ["help", "--help"], ["version", "--help"], ["lab", "--list"],
-                 ["lab", "--quick", "--help"]):
+                 ["lab", "--quick", "--help"], ["machine", "--help"]):
         r = place.run(*args)
         check_eq(r.status, 0, "%s: %r" % (args, r))
         check_eq(r.err, "")
@@ -213,3 +213,32 @@ def a_variant_that_an_option_makes_equal_falls_out(place):
     place.lab("forkjoin", "--workers", "3", "--repeat", "1")
     check_eq([c[c.index("--work") + 1] for c in place.calls()], ["fib", "skynet"])
     check_eq([c[c.index("--workers") + 1] for c in place.calls()], ["3", "3"])
+
+
+@test
+def what_was_perhaps_meant_is_said(place):
+    for args, meant in ((["run", "--export-json", "x", "true"], "is --json meant?"),
+                        (["run", "--wramup", "3", "true"], "is --warmup meant?"),
+                        (["lab", "--subjects=x"], "is --subject meant?"),
+                        (["lab", "--therads", "2"], "is --threads meant?"),
+                        (["histroy"], "is 'history' meant?"),
+                        (["export", "1", "-f", "md"], "there are json, csv, text, markdown,")):
+        r = place.run(*args)
+        check_eq(r.status, 2, "%s: %r" % (args, r))
+        check_in(meant, r.err)
+    for args in (["run", "--foo", "true"], ["run", "--o", "x"], ["run", "--" + "x" * 200],
+                 ["xyz"], ["run", "--"]):
+        r = place.run(*args)
+        check_eq(r.status, 2, "%s: %r" % (args, r))
+        check("meant" not in r.err, r.err)
+
+
+@test
+def a_baseline_that_judges_itself_is_told(place):
+    check_eq(place.run("run", "-r", "3", "true").status, 0)
+    check_eq(place.run("gate", "-b", "main", "--set").status, 0)
+    r = place.run("gate", "-b", "main")
+    check_eq(r.status, 0, repr(r))
+    check_in("is the baseline itself: nothing can differ", r.out)
+    check_eq(place.run("run", "-r", "3", "true").status, 0)
+    check("itself" not in place.run("gate", "-b", "main", "--slower", "1000%").out)

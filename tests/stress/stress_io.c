@@ -3,6 +3,8 @@
  * buffer is written after its call has returned, no connection and no descriptor is lost. */
 #include "crew.h"
 
+#include "io/ready.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TESTS = 5 };
+enum { TESTS = 7 };
 
 #define IO_STRESS_TEST(name)                                                                     \
     static int main_of_##name(void *arg);                                                        \
@@ -42,6 +44,20 @@ static uint64_t deadline(struct crew_member *m) {
     default:
         return hd_now_ns() + test_rng_below(&m->rng, 50000);
     }
+}
+
+/* Two TCP sockets. */
+static void connect_pair(int ends[2]) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int l = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_EQ(bind(l, (struct sockaddr *)&at, sizeof at), 0);
+    CHECK_EQ(listen(l, 1), 0);
+    CHECK_EQ(getsockname(l, (struct sockaddr *)&at, &len), 0);
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_OK(hd_connect(ends[0], (struct sockaddr *)&at, sizeof at));
+    CHECK_GE(ends[1] = hd_accept(l, NULL, NULL, 0), 0);
+    close(l);
 }
 
 /* ---- streams ---- */
@@ -152,21 +168,10 @@ static void stress_streams(bool tcp) {
     struct stream s[STREAMS];
     memset(s, 0, sizeof s);
     for (int i = 0; i < STREAMS; i++) {
-        if (!tcp) {
+        if (tcp)
+            connect_pair(s[i].ends);
+        else
             CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, s[i].ends), 0);
-            continue;
-        }
-        struct sockaddr_in at = {.sin_family = AF_INET,
-                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t len = sizeof at;
-        int l = socket(AF_INET, SOCK_STREAM, 0);
-        CHECK_EQ(bind(l, (struct sockaddr *)&at, sizeof at), 0);
-        CHECK_EQ(listen(l, 1), 0);
-        CHECK_EQ(getsockname(l, (struct sockaddr *)&at, &len), 0);
-        s[i].ends[0] = socket(AF_INET, SOCK_STREAM, 0);
-        CHECK_OK(hd_connect(s[i].ends[0], (struct sockaddr *)&at, sizeof at));
-        CHECK_GE(s[i].ends[1] = hd_accept(l, NULL, NULL, 0), 0);
-        close(l);
     }
     crew_run(stream_member, s, 2 * STREAMS, 0, crew_time_ns(2 * TESTS), true);
     for (int i = 0; i < STREAMS; i++) {
@@ -337,6 +342,128 @@ IO_STRESS_TEST(connections_with_resets) {
         hd_sleep_for(1000000);
     CHECK_EQ(open_sockets(), before);
     close(s.listener);
+    return 0;
+}
+
+/* ---- conversations, with nothing but events to go on: no deadline, no pass (io/ready.h) ---- */
+
+enum { PAIRS = 5, TURN_MOST = 200 };
+
+struct conversation {
+    int ends[2];
+    _Atomic bool over; /* no new question */
+};
+
+static void send_all(struct crew_member *m, int fd, const unsigned char *data, size_t n) {
+    while (n > 0) {
+        ssize_t r = hd_send(fd, data, crew_chance(m, 4) ? 1 + n / 2 : n, 0);
+        CHECK(r > 0 || r == -EINTR);
+        data += r > 0 ? r : 0;
+        n -= r > 0 ? (size_t)r : 0;
+    }
+}
+
+/* How much of it comes at once is up to both sides. False: the other one has left. */
+static bool receive_all(struct crew_member *m, int fd, unsigned char *data, size_t n) {
+    for (size_t got = 0; got < n;) {
+        unsigned char more[TURN_MOST + 50];
+        bool exact = crew_chance(m, 3);
+        ssize_t r = hd_recv(fd, more, exact ? n - got : sizeof more, 0);
+        if (r == 0) return false;
+        CHECK(r > 0 || r == -EINTR);
+        if (r < 0) continue;
+        CHECK_GE(n - got, (size_t)r);
+        memcpy(data + got, more, (size_t)r);
+        got += (size_t)r;
+    }
+    return true;
+}
+
+static void conversation_member(struct crew_member *m) {
+    struct conversation *c = (struct conversation *)m->shared + m->index / 2;
+    int fd = c->ends[m->index % 2];
+    unsigned char out[TURN_MOST], in[TURN_MOST];
+    for (uint64_t turn = 0;; turn++) {
+        size_t n = 1 + turn * 2654435761u % TURN_MOST;
+        memset(out, (int)turn, sizeof out);
+        for (uint64_t k = crew_chance(m, 2) ? test_rng_below(&m->rng, 2000) : 0; k > 0; k--)
+            __asm__ volatile("" ::: "memory");
+        if (m->index % 2 == 0) {
+            if (!crew_goes_on(m)) break;
+            send_all(m, fd, out, n);
+        }
+        if (!receive_all(m, fd, in, n)) break;
+        CHECK_MEM_EQ(in, out, n);
+        if (m->index % 2 == 1) send_all(m, fd, out, n);
+    }
+    CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+}
+
+IO_STRESS_TEST(conversations) {
+    struct conversation c[PAIRS];
+    atomic_store(&hd__io_check_every_ns, UINT64_C(3600000000000));
+    for (int i = 0; i < PAIRS; i++) connect_pair(c[i].ends);
+    crew_run(conversation_member, c, 2 * PAIRS, 0, crew_time_ns(2 * TESTS), true);
+    for (int i = 0; i < PAIRS; i++) {
+        CHECK_OK(hd_close(c[i].ends[0]));
+        CHECK_OK(hd_close(c[i].ends[1]));
+    }
+    return 0;
+}
+
+/* ---- numbers that go from hand to hand, behind the runtime's back ---- */
+
+struct numbers {
+    _Atomic uint64_t rounds;
+};
+
+static void make_ends(struct crew_member *m, int ends[2]) {
+    if (crew_chance(m, 3))
+        connect_pair(ends);
+    else
+        CHECK_EQ(socketpair(AF_UNIX, crew_chance(m, 2) ? SOCK_STREAM : SOCK_DGRAM, 0, ends), 0);
+}
+
+static void *reply_once(void *arg) {
+    int fd = (int)(intptr_t)arg;
+    char c[8];
+    CHECK_EQ(hd_recv(fd, c, sizeof c, 0), 1);
+    CHECK_EQ(hd_send(fd, c, 1, 0), 1);
+    return NULL;
+}
+
+/* Each question is the first thing that is done with a number that was another file's. */
+static void number_member(struct crew_member *m) {
+    struct numbers *s = m->shared;
+    while (crew_goes_on(m)) {
+        int ends[2];
+        char c[8];
+        make_ends(m, ends);
+        for (int turns = (int)test_rng_below(&m->rng, 6); turns >= 0; turns--) {
+            hd_thread *t;
+            CHECK_OK(hd_spawn(&t, NULL, reply_once, (void *)(intptr_t)ends[1]));
+            CHECK_EQ(hd_send(ends[0], "?", 1, 0), 1);
+            CHECK_EQ(hd_recv(ends[0], c, sizeof c, 0), 1);
+            CHECK_EQ(c[0], '?');
+            CHECK_OK(hd_join(t, NULL));
+        }
+        for (int i = 0; i < 2; i++) {
+            if (crew_chance(m, 4))
+                CHECK_OK(hd_close(ends[i]));
+            else
+                CHECK_EQ(close(ends[i]), 0);
+        }
+        atomic_fetch_add(&s->rounds, 1);
+    }
+}
+
+IO_STRESS_TEST(numbers_used_again) {
+    if (TEST_TSAN)
+        SKIP("ThreadSanitizer takes a number that the kernel gives out again for the same file");
+    struct numbers s = {0};
+    atomic_store(&hd__io_check_every_ns, 1000000);
+    crew_run(number_member, &s, 6, 0, crew_time_ns(2 * TESTS), false);
+    test_note("%llu rounds", (unsigned long long)atomic_load(&s.rounds));
     return 0;
 }
 

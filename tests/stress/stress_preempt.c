@@ -320,8 +320,9 @@ static int run_plan(void *arg) {
     tell("threads blocked in the kernel", m.blocked_in_syscall);
     tell("carriers at most", m.carriers_most);
     CHECK_LE(m.carriers_most, m.carriers_limit);
-    if (!TEST_TSAN) /* which delivers signals late */
-        CHECK_GT(m.preempted_carrier + m.preempted_light, 0);
+    /* Where the machine is busy, all may have come too late, or found no kernel thread. */
+    CHECK_GT(m.preempted_carrier + m.preempted_light + m.preempted_enable + m.preempt_deferred +
+             m.preempt_no_carrier, 0);
     CHECK_EQ(all.a, all.b);
     CHECK_EQ(all.c, all.d);
     fclose(all.null);

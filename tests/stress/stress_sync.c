@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { TESTS = 8 };
+enum { TESTS = 7 };
 
 /* ---- mutex: every success excludes all others ---- */
 
@@ -54,62 +54,6 @@ STRESS_TEST(mutex_excludes) {
     crew_run(lock_somehow, &l, 12, 2, crew_time_ns(TESTS), true);
     CHECK_EQ(l.value, atomic_load(&l.successes));
     CHECK(hd_mutex_trylock(&l.mutex));
-    return 0;
-}
-
-/* ---- mutex: freed by the next owner, while the previous unlock may still be returning ---- */
-
-struct shared_object {
-    hd_mutex mutex;
-    int references;
-};
-
-struct exchange {
-    hd_mutex mutex;
-    struct shared_object *object; /* guarded by mutex */
-    int users;                    /* members that will still take the object */
-};
-
-enum { USERS = 3 };
-
-static void drop(struct crew_member *m, struct shared_object *o) {
-    if (crew_chance(m, 2)) {
-        hd_mutex_lock(&o->mutex);
-    } else {
-        while (hd_mutex_lock_until(&o->mutex, crew_deadline(m)) != 0) {
-        }
-    }
-    bool last = --o->references == 0;
-    hd_mutex_unlock(&o->mutex);
-    if (last) {
-        memset(o, 0xa5, sizeof *o);
-        free(o);
-    }
-}
-
-static void share_objects(struct crew_member *m) {
-    struct exchange *x = m->shared;
-    while (crew_goes_on(m)) {
-        hd_mutex_lock(&x->mutex);
-        if (x->users == 0) {
-            x->object = calloc(1, sizeof *x->object);
-            x->object->references = USERS;
-            x->users = USERS;
-        }
-        struct shared_object *o = x->object;
-        x->users--;
-        hd_mutex_unlock(&x->mutex);
-        if (crew_chance(m, 8))
-            crew_pause(m);
-        drop(m, o);
-    }
-}
-
-STRESS_TEST(mutex_may_be_freed_by_the_next_owner) {
-    struct exchange x = {.users = 0};
-    crew_run(share_objects, &x, 6, 2, crew_time_ns(TESTS), true);
-    if (x.users > 0)
-        free(x.object);
     return 0;
 }
 

@@ -3,10 +3,13 @@
 """That tests/run reads what programs print as it should: a runner that miscounts hides failures.
 Prints TAP."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import os
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
@@ -30,9 +33,39 @@ CASES = [
 ]
 
 
+# Programs of which b fails at first: (what, what b prints by itself, and its status, whether the
+# program observes others, what else it prints at first, passed, failed)
+AGAIN = [
+    ('passes by itself', '1..1\nok 1 - b\n', 0, True, '', 2, 0),
+    ('fails again', '1..1\nnot ok 1 - b\n', 1, True, '', 1, 1),
+    ('is not there', '1..0\n', 0, True, '', 1, 1),
+    ('hid that another is missing', '1..1\nok 1 - b\n', 0, True, '1..3\n', 1, 2),
+    ('is of the library', '1..1\nok 1 - b\n', 0, False, '', 1, 1),
+]
+
+
+def second_time(folder, alone, status, observes, plan):
+    """How many passed and failed."""
+    path = os.path.join(folder, 'program')
+    with open(path, 'w') as file:
+        file.write('#!/bin/sh\nif [ "$1" = b ]; then printf "%%b" "%s"; exit %d; fi\n'
+                   'printf "%%b" "%s"; exit 1\n' % (
+                       alone.replace('\n', '\\n'), status,
+                       (plan or '1..2\n').replace('\n', '\\n') +
+                       'ok 1 - a\\nnot ok 2 - b\\n'))
+    os.chmod(path, 0o755)
+    test = run.Test(run.VARIANTS[0], 'made up', [path], folder, {}, 60, True, False, observes)
+    results = run.Results()
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.run_test(test, results)
+        run.run_again(results)
+    return results.passed, results.failed
+
+
 def main():
     failed = 0
-    print('1..%d' % (len(CASES) + 1))
+    os.environ.setdefault('HEDDLE_TEST_SEED', '1')
+    print('1..%d' % (len(CASES) + len(AGAIN) + 1))
     for number, (what, output, status, *expected) in enumerate(CASES, 1):
         outcome = run.read_tap(output, status)
         counts = [outcome.passed, len(outcome.failed), len(outcome.skipped)]
@@ -44,6 +77,14 @@ def main():
     good = [(o.passed, len(o.failed), len(o.skipped)) for o in statuses] == [
         (1, 0, 0), (0, 0, 1), (0, 1, 0)]
     print('%sok %d - exit statuses' % ('' if good else 'not ', len(CASES) + 1))
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (what, *how, passed, fails) in enumerate(AGAIN, len(CASES) + 2):
+            got = second_time(folder, *how)
+            if got != (passed, fails):
+                failed += 1
+                print('# %d passed and %d failed, not %d and %d' % (got + (passed, fails)))
+            print('%sok %d - what fails and %s' % (
+                'not ' if got != (passed, fails) else '', number, what))
     return 1 if failed or not good else 0
 
 

@@ -6,6 +6,7 @@
 
 #include "test.h"
 
+#include "sched/worker.h"
 #include <heddle/heddle.h>
 
 #include <errno.h>
@@ -30,10 +31,23 @@
 
 #define MS UINT64_C(1000000)
 
-/* Long enough for a thread that was just started to arrive in its wait. A test that relies on it
- * still passes where it is not, but then tests less. */
+static inline bool others_run(void) {
+    const hd_thread *self = hd_self(), *t;
+    for (unsigned i = 0; i < hd_worker_count(); i++) {
+        t = atomic_load_explicit(&hd__rt.workers[i].current, memory_order_relaxed);
+        if (t && t != self)
+            return true;
+    }
+    return hd__idle_work_hint();
+}
+
+/* Until the threads that were just started have arrived in their waits: nobody else runs or could.
+ * Those that never wait are given some tenth of a second. */
 static inline void let_wait(void) {
-    hd_sleep_for(3 * MS);
+    int looks = 0;
+    do
+        hd_sleep_for(3 * MS);
+    while (others_run() && ++looks < 40);
 }
 
 static inline hd_thread *spawn(hd_fn fn, void *arg) {
@@ -78,13 +92,12 @@ static inline void child_body(int out, void (*fn)(void *), void *arg) {
     _exit(0);
 }
 
-/* An emulator that sees its program die says so, in a line of its own. */
+/* An emulator that sees its program die says so, in a line of its own; of children, too. */
 static inline void child_drop_emulator(struct child *c) {
-    char *line = test_under_qemu() ? strstr(c->out, "qemu: uncaught target signal") : NULL;
-    char *end = line ? strchr(line, '\n') : NULL;
-    if (!end)
-        return;
-    memmove(line, end + 1, strlen(end + 1) + 1);
+    char *line, *end;
+    while (test_under_qemu() && (line = strstr(c->out, "qemu: uncaught target signal")) != NULL &&
+           (end = strchr(line, '\n')) != NULL)
+        memmove(line, end + 1, strlen(end + 1) + 1);
     c->used = strlen(c->out);
 }
 

@@ -2,6 +2,8 @@
 /* Attributes of a thread: which are valid, how option structs grow, and what a stack holds. */
 #include "runtime_test.h"
 
+#include <limits.h>
+
 static void *echo(void *arg) {
     return arg;
 }
@@ -21,15 +23,17 @@ static int try_attr(const struct hd_attr *attr) {
 RUNTIME_TEST(attributes_in_range, 2) {
     for (int priority = 0; priority <= 20; priority++)
         CHECK_OK(try_attr(HD_ATTR(.priority = priority)));
-    for (int node = 0; node <= 8; node++)
-        CHECK_OK(try_attr(HD_ATTR(.numa_node = node)));
-    for (int migration = HD_MIGRATE_DEFAULT; migration <= HD_MIGRATE_NEVER; migration++)
+    int here = hd_numa_current_node() + 1;
+    CHECK_OK(try_attr(HD_ATTR(.numa_node = here)));
+    for (int migration = HD_MIGRATE_DEFAULT; migration <= HD_MIGRATE_CACHE; migration++)
         CHECK_OK(try_attr(HD_ATTR(.migration = migration)));
     for (int preempt = HD_PREEMPT_DEFAULT; preempt <= HD_PREEMPT_OFF; preempt++)
         CHECK_OK(try_attr(HD_ATTR(.preempt = preempt)));
+    for (int state = HD_STATE_DEFAULT; state <= HD_STATE_NONE; state++)
+        CHECK_OK(try_attr(HD_ATTR(.fpu = state, .vector = HD_STATE_NONE - state)));
     CHECK_OK(try_attr(HD_ATTR(.flags = HD_ATTR_PAINT_STACK)));
     CHECK_OK(try_attr(HD_ATTR(.name = "everything", .stack_size = 128 * 1024, .priority = 20,
-                              .numa_node = 1, .migration = HD_MIGRATE_NODE,
+                              .numa_node = here, .migration = HD_MIGRATE_NODE,
                               .preempt = HD_PREEMPT_OFF, .flags = HD_ATTR_PAINT_STACK)));
     CHECK_OK(try_attr(HD_ATTR()));
     return 0;
@@ -40,12 +44,18 @@ RUNTIME_TEST(attributes_out_of_range, 2) {
     CHECK_ERR(try_attr(HD_ATTR(.priority = -1)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.priority = 21)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.numa_node = -1)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.numa_node = INT_MAX)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.numa_node = (int)hd_numa_node_count() + 1)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.migration = -1)), -EINVAL);
-    CHECK_ERR(try_attr(HD_ATTR(.migration = HD_MIGRATE_NEVER + 1)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.migration = HD_MIGRATE_CACHE + 1)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.preempt = -1)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.preempt = HD_PREEMPT_OFF + 1)), -EINVAL);
-    CHECK_ERR(try_attr(HD_ATTR(.flags = 2)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.flags = 8)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.flags = 1u << 31)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.fpu = -1)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.fpu = HD_STATE_NONE + 1)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.vector = -1)), -EINVAL);
+    CHECK_ERR(try_attr(HD_ATTR(.vector = HD_STATE_NONE + 1)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.stack_size = 1)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.stack_size = hd_stack_min() - 1)), -EINVAL);
     CHECK_ERR(try_attr(HD_ATTR(.stack_size = ((size_t)1 << 30) + 1)), -EINVAL);

@@ -4,6 +4,8 @@
 #include "preempt_test.h"
 
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <time.h>
 
 /* ---- hd_blocking() ---- */
@@ -313,8 +315,9 @@ PREEMPT_TEST(an_interruption_ends_hd_calls_within, 1) {
 /* ---- system calls that time out: they take their whole time ---- */
 
 struct timed {
-    int ends[2];
+    int ends[2], epoll;
     counter calls, early;
+    bool computes; /* before each call */
 };
 
 static uint64_t now_ns(void) {
@@ -336,10 +339,14 @@ static bool ended_early(struct timed *timed, int result) {
 static void *sleep_in_the_kernel(void *arg) {
     struct timed *timed = arg;
     struct pollfd fd = {.fd = timed->ends[0], .events = POLLIN};
+    struct epoll_event event;
     const struct timespec request = {0, 3000000};
     for (int i = 0; i < 5; i++) {
         uint64_t start = now_ns();
         struct timespec left = request;
+        while (timed->computes && now_ns() - start < 300000) {
+        }
+        start = now_ns();
         if (ended_early(timed, nanosleep(&request, &left)))
             CHECK_LE(left.tv_nsec, request.tv_nsec);
         else
@@ -353,16 +360,22 @@ static void *sleep_in_the_kernel(void *arg) {
         start = now_ns();
         if (!ended_early(timed, clock_nanosleep(CLOCK_MONOTONIC, 0, &request, NULL)))
             CHECK_GE(now_ns() - start, 3000000);
+        start = now_ns();
+        if (!ended_early(timed, pselect(0, NULL, NULL, NULL, &request, NULL)))
+            CHECK_GE(now_ns() - start, 3000000);
+        start = now_ns();
+        if (!ended_early(timed, epoll_pwait(timed->epoll, &event, 1, 3, NULL)))
+            CHECK_GE(now_ns() - start, 2900000);
     }
     return NULL;
 }
 
 static int sleeps_in_the_kernel(void *arg) {
-    struct timed timed = {.calls = 0};
+    struct timed timed = {.calls = 0, .computes = arg != NULL};
     struct ticker busy = {.thread = NULL};
     hd_thread *t[6];
-    (void)arg;
     CHECK_EQ(pipe(timed.ends), 0);
+    CHECK_GE(timed.epoll = epoll_create1(0), 0);
     ticker_start(&busy, NULL);
     for (int i = 0; i < 6; i++)
         t[i] = spawn(sleep_in_the_kernel, &timed);
@@ -374,14 +387,25 @@ static int sleeps_in_the_kernel(void *arg) {
     close(timed.ends[1]);
     test_note("%llu of %llu calls ended early", (unsigned long long)count_of(&timed.early),
               (unsigned long long)count_of(&timed.calls));
-    CHECK_EQ(count_of(&timed.calls), 6 * 5 * 4);
-    CHECK_LE(count_of(&timed.early), count_of(&timed.calls) / 10);
+    close(timed.epoll);
+    CHECK_EQ(count_of(&timed.calls), 6 * 5 * 6);
+    /* Nearly all do where threads that block are signalled like others. A few do in any case: those
+     * that begin to block between the look at them and the signal, which a busy machine delays. */
+    CHECK_LT(count_of(&timed.early), count_of(&timed.calls) / 2);
     return 0;
 }
 
 TEST_WITHIN(sleeping_in_the_kernel_beside_busy_threads, 60) {
     CHECK_OK(hd_run(QUICK(.workers = 1), sleeps_in_the_kernel, NULL));
     CHECK_OK(hd_run(QUICK(.workers = 2), sleeps_in_the_kernel, NULL));
+}
+
+/* They have had whole slices before, so that their carriers have alarms set when they block. */
+TEST_WITHIN(sleeping_in_the_kernel_after_computing, 60) {
+    char computes = 1;
+    CHECK_OK(hd_run(QUICK(.workers = 1), sleeps_in_the_kernel, &computes));
+    CHECK_OK(hd_run(QUICK(.workers = 2), sleeps_in_the_kernel, &computes));
+    CHECK_OK(hd_run(HD_CONFIG(.workers = 2, .slice_us = 2000), sleeps_in_the_kernel, &computes));
 }
 
 /* Others run while one blocks, however long the slices are. */

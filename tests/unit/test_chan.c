@@ -53,11 +53,12 @@ TEST(chan_carries_elements_of_any_size) {
 
 TEST(chan_create_refuses_what_overflows) {
     CHECK(hd_chan_create(SIZE_MAX, 2) == NULL);
-    CHECK(hd_chan_create(2, SIZE_MAX) == NULL);
+    CHECK(hd_chan_create(2, SIZE_MAX - 1) == NULL);
     CHECK(hd_chan_create(SIZE_MAX / 2 + 1, 2) == NULL);
-    CHECK(hd_chan_create(1, SIZE_MAX) == NULL);
+    CHECK(hd_chan_create(1, SIZE_MAX - 1) == NULL);
     CHECK(hd_chan_create(1, (size_t)PTRDIFF_MAX) == NULL);
-    CHECK(hd_chan_create(0, SIZE_MAX) == NULL);
+    CHECK(hd_chan_create(0, SIZE_MAX - 1) == NULL);
+    CHECK(hd_chan_create(SIZE_MAX / 2, HD_CHAN_UNBOUNDED) == NULL);
     hd_chan *c = create(0, PTRDIFF_MAX);
     for (int i = 0; i < 1000; i++)
         CHECK_OK(hd_chan_trysend(c, NULL));
@@ -133,13 +134,16 @@ RUNTIME_TEST(chan_unbuffered_send_waits_for_its_receiver, 1) {
     CHECK_ERR(hd_chan_send_until(c, &value, hd_now_ns() + MS), -ETIMEDOUT);
     CHECK_ERR(hd_chan_recv_until(c, &value, hd_now_ns() + MS), -ETIMEDOUT);
     hd_thread *t = spawn(send_value, &sender);
-    let_wait();
-    CHECK_OK(hd_chan_tryrecv(c, &value)); /* the sender is there */
+    int err;
+    while ((err = hd_chan_tryrecv(c, &value)) == -EAGAIN) /* until the sender is there */
+        hd_yield();
+    CHECK_OK(err);
     CHECK_EQ(value, 11);
     CHECK(join(t) == NULL);
     t = spawn(recv_value, &receiver);
-    let_wait();
-    CHECK_OK(hd_chan_trysend(c, &(int){12}));
+    while ((err = hd_chan_trysend(c, &(int){12})) == -EAGAIN)
+        hd_yield();
+    CHECK_OK(err);
     CHECK(join(t) == NULL);
     CHECK_EQ(receiver.value, 12);
     hd_chan_destroy(c);
@@ -231,6 +235,150 @@ RUNTIME_TEST(chan_between_threads_and_foreign_threads, 2) {
         CHECK_EQ(pthread_join(foreign, NULL), 0);
         hd_chan_destroy(b.there);
     }
+    return 0;
+}
+
+TEST(chan_unbounded_keeps_order) {
+    static const size_t sizes[] = {0, 1, 4, 8, 100, 600, 5000};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        size_t size = sizes[s];
+        hd_chan *c = create(size, HD_CHAN_UNBOUNDED);
+        unsigned char *elem = calloc(1, size + 1);
+        unsigned sent = 0, received = 0;
+        struct test_rng rng = test_rng(s);
+        CHECK_EQ(hd_chan_capacity(c), HD_CHAN_UNBOUNDED);
+        for (int round = 0; round < 40; round++) {
+            for (unsigned n = (unsigned)test_rng_below(&rng, 300); n > 0; n--) {
+                memset(elem, (int)(sent++ % 251), size);
+                CHECK_OK(n % 2 ? hd_chan_send(c, elem) : hd_chan_trysend(c, elem));
+            }
+            CHECK_EQ(hd_chan_count(c), sent - received);
+            for (unsigned n = (unsigned)test_rng_below(&rng, 400); n > 0 && received < sent; n--) {
+                CHECK_OK(hd_chan_recv(c, elem));
+                for (size_t i = 0; i < size; i++) CHECK_EQ(elem[i], received % 251);
+                received++;
+            }
+            CHECK_EQ(elem[size], 0);
+            if (sent == received) CHECK_ERR(hd_chan_tryrecv(c, elem), -EAGAIN);
+        }
+        hd_chan_close(c);
+        CHECK_ERR(hd_chan_send(c, elem), -EPIPE);
+        free(elem);
+        hd_chan_destroy(c); /* with what is left in it */
+    }
+}
+
+RUNTIME_TEST(chan_unbounded_hands_to_waiters, 2) {
+    hd_chan *c = create(sizeof(int), HD_CHAN_UNBOUNDED);
+    struct end receiver = {c, 0, HD_FOREVER};
+    hd_thread *t = spawn(recv_value, &receiver);
+    let_wait();
+    CHECK_OK(hd_chan_send(c, &(int){5}));
+    CHECK(join(t) == NULL);
+    CHECK_EQ(receiver.value, 5);
+    t = spawn(recv_value, &receiver);
+    let_wait();
+    hd_chan_close(c);
+    CHECK_EQ((intptr_t)join(t), -EPIPE);
+    hd_chan_destroy(c);
+    return 0;
+}
+
+TEST(chan_says_what_is_in_it) {
+    hd_chan *c = create(1, 3);
+    CHECK_EQ(hd_chan_capacity(c), 3);
+    CHECK_EQ(hd_chan_count(c), 0);
+    CHECK_OK(hd_chan_send(c, "a"));
+    CHECK_OK(hd_chan_send(c, "b"));
+    CHECK_EQ(hd_chan_count(c), 2);
+    CHECK(!hd_chan_is_closed(c));
+    hd_chan_close(c);
+    CHECK(hd_chan_is_closed(c));
+    CHECK_EQ(hd_chan_count(c), 2);
+    char elem;
+    int turns = 0;
+    HD_CHAN_EACH(c, &elem) CHECK_EQ(elem, "ab"[turns++]);
+    CHECK_EQ(turns, 2);
+    hd_chan_destroy(c);
+}
+
+/* ---- Batches ---- */
+
+struct batch {
+    hd_chan *chan;
+    int values[300];
+    size_t n;
+    uint64_t deadline_ns;
+};
+
+static void *send_batch(void *arg) {
+    struct batch *b = arg;
+    return (void *)(intptr_t)hd_chan_send_many_until(b->chan, b->values, b->n, b->deadline_ns);
+}
+
+static void check_batches(size_t capacity, unsigned most, bool from_outside) {
+    struct batch b = {create(sizeof(int), capacity), {0}, 300, HD_FOREVER};
+    pthread_t outside = 0;
+    hd_thread *t = NULL;
+    int got[300], next = 0;
+    for (int i = 0; i < 300; i++) b.values[i] = i;
+    if (from_outside)
+        outside = foreign(send_batch, &b);
+    else
+        t = spawn(send_batch, &b);
+    while (next < 300) {
+        ssize_t n = hd_chan_recv_many(b.chan, got, most);
+        CHECK_GT(n, 0);
+        CHECK_LE(n, (ssize_t)most);
+        for (ssize_t i = 0; i < n; i++) CHECK_EQ(got[i], next++);
+    }
+    CHECK_EQ((intptr_t)(from_outside ? foreign_join(outside) : join(t)), 300);
+    CHECK_ERR(hd_chan_recv_many_until(b.chan, got, 1, 0), -ETIMEDOUT);
+    hd_chan_destroy(b.chan);
+}
+
+RUNTIME_TEST(chan_batches_come_whole_and_in_order, 2) {
+    static const size_t capacities[] = {0, 1, 7, 300, 1000, HD_CHAN_UNBOUNDED};
+    for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++) {
+        for (int outside = 0; outside < 2; outside++) {
+            check_batches(capacities[i], 1, outside);
+            check_batches(capacities[i], 5, outside);
+            check_batches(capacities[i], 300, outside);
+        }
+    }
+    return 0;
+}
+
+RUNTIME_TEST(chan_batches_end_early, 1) {
+    struct batch b = {create(sizeof(int), 10), {0}, 20, 0};
+    int got[20];
+    CHECK_EQ(hd_chan_send_many(b.chan, NULL, 0), 0);
+    CHECK_EQ(hd_chan_recv_many(b.chan, NULL, 0), 0);
+    CHECK_EQ((intptr_t)send_batch(&b), 10); /* the deadline is past */
+    CHECK_EQ((intptr_t)send_batch(&b), -ETIMEDOUT);
+    CHECK_EQ(hd_chan_recv_many(b.chan, got, 4), 4);
+    b.deadline_ns = HD_FOREVER;
+    hd_interrupt(hd_self());
+    CHECK_EQ((intptr_t)send_batch(&b), 4);
+    CHECK_EQ((intptr_t)send_batch(&b), -EINTR); /* which was kept for it */
+    CHECK_EQ(hd_chan_recv_many(b.chan, got, 4), 4);
+    hd_thread *t = spawn(send_batch, &b);
+    let_wait();
+    hd_chan_close(b.chan);
+    CHECK_EQ((intptr_t)join(t), 4);
+    CHECK_EQ((intptr_t)send_batch(&b), -EPIPE);
+    CHECK_EQ(hd_chan_recv_many(b.chan, got, 20), 10);
+    CHECK_EQ(hd_chan_recv_many(b.chan, got, 20), -EPIPE);
+    CHECK_EQ(hd_chan_recv_many(b.chan, got, 0), 0);
+    hd_chan_destroy(b.chan);
+    return 0;
+}
+
+RUNTIME_TEST(chan_batches_of_nothing_but_signals, 1) {
+    hd_chan *c = create(0, HD_CHAN_UNBOUNDED);
+    CHECK_EQ(hd_chan_send_many(c, NULL, 1000), 1000);
+    CHECK_EQ(hd_chan_recv_many(c, NULL, 2000), 1000);
+    hd_chan_destroy(c);
     return 0;
 }
 

@@ -17,8 +17,7 @@ static hd_chan *empty, *full, *unbuffered;
 static hd_thread *sleeper;
 
 static void *wait_mutex(void *arg) {
-    hd_mutex_lock(&mutex);
-    hd_mutex_lock(&mutex);
+    hd_mutex_lock(&mutex); /* which the first thread has, and has ended */
     return arg;
 }
 static void *wait_cond(void *arg) {
@@ -97,6 +96,7 @@ static void set_up(void) {
 
 static int spawn_kinds(void *arg) {
     set_up();
+    hd_mutex_lock(&mutex);
     for (int i = 0; i < KINDS; i++) {
         hd_thread *t;
         CHECK_OK(hd_spawn(&t, HD_ATTR(.name = kinds[i].name), kinds[i].fn, NULL));
@@ -157,6 +157,61 @@ TEST(every_kind_of_wait_is_named) {
     }
 }
 
+/* ---- locks have names and owners ---- */
+
+static hd_mutex named[2];
+static hd_rwlock named_rw;
+
+static void *lock_the_other(void *arg) {
+    int other = arg == &named[0];
+    hd_mutex_lock(arg);
+    hd_sleep_for(20 * MS);
+    hd_mutex_lock(&named[other]);
+    return NULL;
+}
+
+static void *read_for_ever(void *arg) {
+    hd_rwlock_rdlock(&named_rw);
+    return arg;
+}
+
+static void *lock_as_janitor(void *arg) {
+    CHECK_EQ(pthread_setname_np(pthread_self(), "janitor"), 0);
+    hd_mutex_lock(arg);
+    return NULL;
+}
+
+static int cross(void *arg) {
+    static const char *const names[] = {"accounts", "journal"};
+    hd_thread *t[4];
+    (void)arg;
+    foreign_join(foreign(lock_as_janitor, &mutex));
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(hd_mutex_init(&named[i],
+                               HD_LOCK_ATTR(.name = names[i], .flags = HD_LOCK_COUNT)));
+    CHECK_OK(hd_rwlock_init(&named_rw, HD_LOCK_ATTR(.name = "table", .flags = HD_LOCK_COUNT)));
+    hd_rwlock_wrlock(&named_rw);
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(hd_spawn(&t[i], HD_ATTR(.name = names[i]), lock_the_other, &named[i]));
+    CHECK_OK(hd_spawn(&t[2], HD_ATTR(.name = "reader"), read_for_ever, NULL));
+    CHECK_OK(hd_spawn(&t[3], HD_ATTR(.name = "tenant"), wait_mutex, NULL));
+    return 0;
+}
+
+static void run_cross(void *arg) {
+    hd_run(HD_CONFIG(.workers = 2), cross, arg);
+}
+
+TEST(locks_are_told_with_names_and_owners) {
+    needs_a_known_number_of_kernel_threads();
+    child_run(&child, run_cross, NULL);
+    check_reported(child.out, "accounts", "'journal', which thread 3 has");
+    check_reported(child.out, "tenant", ", which foreign kernel thread 0 'janitor' has");
+    check_reported(child.out, "journal", "'accounts', which thread 2 has");
+    check_reported(child.out, "reader", "'table'");
+    CHECK(aborted(&child));
+}
+
 /* ---- in a host program ---- */
 
 static void wait_in_stop(void *arg) {
@@ -204,8 +259,9 @@ static int wait_sem_main(void *arg) {
 }
 
 static void run_with(void *arg) {
-    leave_after_ms(400);
-    hd_run(HD_CONFIG(.workers = 2, .deadlock = (int)(intptr_t)arg), wait_sem_main, NULL);
+    int what = (int)(intptr_t)arg;
+    leave_after_ms(what == HD_DEADLOCK_REPORT ? 1500 : 400); /* finding it takes a while */
+    hd_run(HD_CONFIG(.workers = 2, .deadlock = what), wait_sem_main, NULL);
 }
 
 TEST(it_is_reported_once) {

@@ -44,12 +44,18 @@ static void check_idle(unsigned workers, uint64_t ms) {
         t[i] = spawn(block, (void *)i);
     for (int i = 0; i < N + N / 4; i++)
         CHECK_OK(hd_sem_wait(&there));
-    hd_sleep_for(20 * MS); /* until the last worker has parked */
-    uint64_t wall = hd_now_ns(), cpu = cpu_time_ns();
-    CHECK_OK(hd_sleep_for(ms * MS));
-    cpu = cpu_time_ns() - cpu;
-    wall = hd_now_ns() - wall;
-    test_note("%u workers: %g %% of a CPU", workers, 100.0 * (double)cpu / (double)wall);
+    /* The last worker may take its time to park on a busy machine; who does not park never does. */
+    uint64_t wall, cpu;
+    int tries = 0;
+    do {
+        hd_sleep_for(20 * MS);
+        wall = hd_now_ns();
+        cpu = cpu_time_ns();
+        CHECK_OK(hd_sleep_for(ms * MS));
+        cpu = cpu_time_ns() - cpu;
+        wall = hd_now_ns() - wall;
+        test_note("%u workers: %g %% of a CPU", workers, 100.0 * (double)cpu / (double)wall);
+    } while (cpu * 100 >= wall && ++tries < 10);
     CHECK_LT(cpu * 100, wall);
     hd_event_set(&gate);
     for (int i = 0; i < N; i++) {

@@ -255,6 +255,119 @@ IO_TEST(what_need_not_wait_is_done, 2) {
     return 0;
 }
 
+/* ---- a deadline that is past: the same by all ways ---- */
+
+struct outcome {
+    const char *call;
+    ssize_t result;
+};
+
+struct outcomes {
+    unsigned count;
+    struct outcome of[64];
+};
+
+#define NOTE(o, expr) ((o)->of[(o)->count++] = (struct outcome){#expr, expr})
+
+static void past_at_files(struct outcomes *o, uint64_t d) {
+    char buf[8], name[64];
+    struct iovec v = {buf, sizeof buf};
+    int fd = make_file();
+    CHECK_EQ(write(fd, "abcdef", 6), 6);
+    CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+    NOTE(o, hd_read_until(fd, buf, 2, d));
+    NOTE(o, hd_readv_until(fd, &v, 1, d));
+    NOTE(o, hd_read_until(fd, buf, 2, d));
+    NOTE(o, hd_pread_until(fd, buf, 3, 1, d));
+    NOTE(o, hd_pwrite_until(fd, "xy", 2, 0, d));
+    NOTE(o, hd_write_until(fd, "xyz", 3, d));
+    NOTE(o, hd_writev_until(fd, &(struct iovec){(char *)"z", 1}, 1, d));
+    NOTE(o, hd_fsync_until(fd, d));
+    snprintf(name, sizeof name, "/tmp/heddle-test-none-%d", (int)getpid());
+    CHECK_ERR(hd_openat_until(AT_FDCWD, name, O_RDWR | O_CREAT, 0600, d), -ETIMEDOUT);
+    CHECK_EQ(access(name, F_OK), -1); /* it was not begun */
+    CHECK_OK(hd_close(fd));
+}
+
+/* What is there is taken, though nobody has looked yet. */
+static void past_at_sockets(struct outcomes *o, uint64_t d) {
+    char buf[8];
+    int ends[2];
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof un;
+    for (int tcp = 0; tcp < 2; tcp++) {
+        if (tcp)
+            make_connection(ends);
+        else
+            make_pair(SOCK_STREAM, ends);
+        for (int i = 0; i < 10; i++) {
+            CHECK_ERR(hd_recv_until(ends[0], buf, sizeof buf, 0, d), -ETIMEDOUT);
+            CHECK_EQ(send(ends[1], "abc", 3, 0), 3);
+            if (i % 2) let_wait();
+            if (i == 5) hd_interrupt(hd_self());
+            if (i % 3)
+                CHECK_EQ(hd_recv_until(ends[0], buf, sizeof buf, 0, d), 3);
+            else
+                CHECK_EQ(hd_recv(ends[0], buf, sizeof buf, 0), 3);
+            if (i == 5) CHECK_ERR(hd_recv_until(ends[0], buf, 1, 0, d), -EINTR);
+        }
+        NOTE(o, hd_send_until(ends[0], "abc", 3, 0, d));
+        NOTE(o, hd_recv_until(ends[1], buf, 4, MSG_WAITALL, d));
+        close_both(ends);
+    }
+    int fd = make_client(), l = socket(AF_UNIX, SOCK_STREAM, 0);
+    NOTE(o, hd_connect_until(fd, (struct sockaddr *)&deaf_at, sizeof deaf_at, d));
+    CHECK_OK(hd_close(fd));
+    CHECK_EQ(bind(l, (struct sockaddr *)&un, sizeof un.sun_family), 0);
+    CHECK_EQ(listen(l, 8), 0);
+    CHECK_EQ(getsockname(l, (struct sockaddr *)&un, &len), 0);
+    NOTE(o, hd_accept_until(l, NULL, NULL, 0, d));
+    CHECK_GE(fd = socket(AF_UNIX, SOCK_STREAM, 0), 0);
+    NOTE(o, hd_connect_until(fd, (struct sockaddr *)&un, len, d));
+    int server = hd_accept_until(l, NULL, NULL, 0, d);
+    CHECK_GE(server, 0);
+    CHECK_OK(hd_close(server));
+    CHECK_OK(hd_close(fd));
+    CHECK_OK(hd_close(l));
+}
+
+static int note_outcomes(void *arg) {
+    struct outcomes *o = arg;
+    set_up();
+    for (int i = 0; i < 3; i++) {
+        uint64_t d = i == 0 ? 0 : i == 1 ? 1 : hd_now_ns() - 1;
+        o->count = 0;
+        past_at_files(o, d);
+        past_at_sockets(o, d);
+    }
+    tear_down();
+    return 0;
+}
+
+static void *note_foreign(void *arg) {
+    past_at_files(arg, 0);
+    return NULL;
+}
+
+TEST(past_deadlines_are_the_same_by_all_ways) {
+    static struct outcomes by_epoll, by_ring, foreign_ones;
+    int err = hd_run(HD_CONFIG(.workers = 2, .io = HD_IO_EPOLL), note_outcomes, &by_epoll);
+    CHECK_OK(err);
+    foreign_join(foreign(note_foreign, &foreign_ones));
+    for (unsigned i = 0; i < foreign_ones.count; i++) {
+        test_note("%s", by_epoll.of[i].call);
+        CHECK_EQ(by_epoll.of[i].result, foreign_ones.of[i].result);
+    }
+    err = hd_run(HD_CONFIG(.workers = 2, .io = HD_IO_URING), note_outcomes, &by_ring);
+    if (err == -ENOSYS || err == -EPERM || test_under_valgrind())
+        SKIP("no io_uring here (error %d)", err);
+    CHECK_EQ(by_epoll.count, by_ring.count);
+    for (unsigned i = 0; i < by_ring.count; i++) {
+        test_note("%s: %zd", by_epoll.of[i].call, by_epoll.of[i].result);
+        CHECK_EQ(by_epoll.of[i].result, by_ring.of[i].result);
+    }
+}
+
 /* ---- the buffer is the caller's again ---- */
 
 struct given_up {

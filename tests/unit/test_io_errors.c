@@ -114,8 +114,44 @@ IO_TEST(errno_stays, 2) {
     CHECK_ERR(hd_openat(AT_FDCWD, "/no/such/file", O_RDONLY, 0), -ENOENT);
     int ends[2];
     make_pipe(ends);
-    CHECK_ERR(hd_read_until(ends[0], &c, 1, hd_now_ns() + MS), -ETIMEDOUT);
+    CHECK_ERR(hd_read_until(ends[0], &c, 1, hd_now_ns() + 50 * MS), -ETIMEDOUT);
     close_both(ends);
+    return 0;
+}
+
+/* A socket is connected once. */
+IO_TEST(connected_before, 2) {
+    struct sockaddr_in at;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int l = make_listener(&at, 8), ul = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof un;
+    CHECK(ul >= 0);
+    CHECK_EQ(bind(ul, (struct sockaddr *)&un, sizeof un.sun_family), 0);
+    CHECK_EQ(listen(ul, 8), 0);
+    CHECK_EQ(getsockname(ul, (struct sockaddr *)&un, &len), 0);
+    for (int i = 0; i < 6; i++) {
+        const struct sockaddr *to = i < 4 ? (struct sockaddr *)&at : (struct sockaddr *)&un;
+        socklen_t size = i < 4 ? sizeof at : len;
+        int fd = socket(to->sa_family, SOCK_STREAM | (i % 2 ? SOCK_NONBLOCK : 0), 0);
+        CHECK(fd >= 0);
+        if (i == 3) { /* begun by the program itself */
+            int r = connect(fd, to, size);
+            CHECK(r == 0 || errno == EINPROGRESS);
+        }
+        int r = hd_connect(fd, to, size);
+        CHECK(r == 0 || (i == 3 && r == -EISCONN));
+        CHECK_ERR(hd_connect(fd, to, size), -EISCONN);
+        CHECK_ERR(hd_connect_until(fd, to, size, 0), -EISCONN);
+        CHECK_OK(hd_close(fd));
+    }
+    /* Nobody listens there any more. */
+    CHECK_OK(hd_close(l));
+    for (int i = 0; i < 2; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | (i ? SOCK_NONBLOCK : 0), 0);
+        CHECK_ERR(hd_connect(fd, (struct sockaddr *)&at, sizeof at), -ECONNREFUSED);
+        CHECK_OK(hd_close(fd));
+    }
+    CHECK_OK(hd_close(ul));
     return 0;
 }
 
@@ -134,7 +170,7 @@ static int count_operations(void *arg) {
     struct hd_metrics before = metrics();
     CHECK_STR_EQ(before.io_kind, kind);
     make_pipe(ends);
-    CHECK_ERR(hd_read_until(ends[0], &c, 1, hd_now_ns() + MS), -ETIMEDOUT);
+    CHECK_ERR(hd_read_until(ends[0], &c, 1, hd_now_ns() + 50 * MS), -ETIMEDOUT);
     CHECK_EQ(hd_write(ends[1], "x", 1), 1);
     close_both(ends);
     struct addrinfo *list = NULL;

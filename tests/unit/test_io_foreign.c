@@ -3,6 +3,8 @@
  * threads. */
 #include "io_test.h"
 
+#include <sys/syscall.h>
+
 static void *use_calls(void *arg) {
     bool nonblocking = arg != NULL;
     char buf[8];
@@ -105,6 +107,60 @@ IO_TEST(threads_and_foreign_threads_talk, 2) {
         foreign_join(p);
         close_both(ends);
     }
+    return 0;
+}
+
+/* ---- who else takes what poll() has promised ---- */
+
+/* Takes the connection away that the runtime has just been told of, in its call. */
+static _Atomic int steal_from = -1;
+
+int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
+    struct timespec copy = timeout ? *timeout : (struct timespec){0, 0};
+    int n = (int)syscall(SYS_ppoll, fds, count, timeout ? &copy : NULL, mask, 8);
+    if (n > 0 && count == 1 && fds[0].fd >= 0 && fds[0].fd == atomic_load(&steal_from)) {
+        int fd = accept(fds[0].fd, NULL, NULL);
+        CHECK(fd >= 0);
+        close(fd);
+        atomic_store(&steal_from, -1);
+    }
+    return n;
+}
+
+static void *accept_one(void *arg) {
+    int fd = hd_accept(*(int *)arg, NULL, NULL, 0);
+    CHECK_GE(fd, 0);
+    CHECK_OK(hd_close(fd));
+    return arg;
+}
+
+/* A thread that is made to wait in the kernel does not keep the only worker from the others. */
+IO_TEST(what_others_take_stops_nobody_else, 1) {
+    struct sockaddr_in at;
+    int l = make_listener(&at, 8);
+    for (int i = 0; i < 5; i++) {
+        int first, second;
+        hd_thread *t = spawn(accept_one, &l);
+        let_wait();
+        atomic_store(&steal_from, l);
+        CHECK_EQ(connect(first = make_client(), (struct sockaddr *)&at, sizeof at), 0);
+        /* A ring accepts without being told. */
+        struct hd_metrics m = HD_METRICS_INIT;
+        CHECK_OK(hd_metrics_get(&m));
+        if (strcmp(m.io_kind, "epoll") == 0)
+            CHECK_SOON(atomic_load(&steal_from) == -1, 10000);
+        atomic_store(&steal_from, -1);
+        for (int k = 0; k < 10; k++)
+            CHECK_OK(hd_sleep_for(MS));
+        CHECK_EQ(connect(second = make_client(), (struct sockaddr *)&at, sizeof at), 0);
+        CHECK_EQ(join(t), &l);
+        close(first);
+        close(second);
+        int rest; /* what the ring did not need */
+        while ((rest = hd_accept_until(l, NULL, NULL, 0, 0)) >= 0)
+            CHECK_OK(hd_close(rest));
+    }
+    CHECK_OK(hd_close(l));
     return 0;
 }
 

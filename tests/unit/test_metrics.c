@@ -50,7 +50,7 @@ RUNTIME_TEST(at_the_start, 2) {
     CHECK_EQ(m.blocked_last_nr, -1);
     CHECK_EQ(m.io_submitted, 0);
     CHECK_GE(m.carriers, 2);
-    CHECK_EQ(m.carriers_limit, 256 + 2);
+    CHECK_EQ(m.carriers_limit, 4096 + 2);
     CHECK(m.io_kind != NULL);
     CHECK(strcmp(m.io_kind, "io_uring") == 0 || strcmp(m.io_kind, "epoll") == 0);
     /* From foreign threads, too. */
@@ -67,7 +67,7 @@ static int limit(void *arg) {
 TEST(the_limit_of_carriers) {
     uint64_t expected = 7;
     CHECK_OK(hd_run(HD_CONFIG(.workers = 2, .carriers_max = 7), limit, &expected));
-    expected = 257;
+    expected = 4097;
     CHECK_OK(hd_run(HD_CONFIG(.workers = 1), limit, &expected));
 }
 
@@ -128,8 +128,11 @@ PREEMPT_TEST(as_many_threads_as_workers, 2) {
     spin_until(&p.running, 1);
     struct clockwork c = {.stop = false};
     clockwork_start(&c);
-    clockwork_spin(&c, 0); /* what was begun when both wanted one worker is over */
-    uint64_t signals = metrics().preempt_signals;
+    uint64_t signals, tries = 0;
+    do { /* until what was begun when both wanted one worker is over */
+        signals = metrics().preempt_signals;
+        clockwork_spin(&c, 0);
+    } while (metrics().preempt_signals != signals && ++tries < 200);
     for (int i = 0; i < 3; i++)
         clockwork_spin(&c, 0);
     CHECK_EQ(metrics().preempt_signals, signals);
@@ -205,10 +208,11 @@ static int watch_them_grow(void *arg) {
     check_not_less(&last, &m);
     CHECK_EQ(m.blocking_calls, 8 * 20);
     CHECK_LE(m.blocking_handed_off, m.blocking_calls);
-    if (!TEST_TSAN) /* which delivers signals late */
-        CHECK_GT(m.preempted_carrier + m.preempted_light, 0);
     CHECK_GT(m.preempt_signals, 0);
-    CHECK_GT(m.preempt_lost_ns, 0);
+    if (!TEST_TSAN) { /* which delivers signals late */
+        CHECK_GT(m.preempted_carrier + m.preempted_light, 0);
+        CHECK(m.preempt_lost_ns > 0 || m.preempted_carrier == 0); /* light ones lose no carrier */
+    }
     CHECK_GT(m.monitor_wakeups, 0);
     return 0;
 }

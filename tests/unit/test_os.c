@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The os layer: memory, futexes, clocks, CPUs, kernel threads, the environment. Signals are in
  * test_signal.c. */
+#include "base/check.h"
 #include "os/clock.h"
 #include "os/cpu.h"
 #include "os/env.h"
 #include "os/futex.h"
 #include "os/kthread.h"
 #include "os/mem.h"
+#include "os/process.h"
 
 #include "test.h"
 
@@ -38,6 +40,33 @@ TEST(mappings_are_zero_and_writable) {
     CHECK(all_zero(p, 8 * page));
     memset(p, 7, 8 * page);
     hd__os_unmap(p, 8 * page);
+}
+
+TEST(aligned_mappings) {
+    size_t page = hd__os_page_size(), align = 64 * page;
+    for (size_t pages = 1; pages <= 129; pages += 16) {
+        char *p = hd__os_map_aligned(align, pages * page);
+        CHECK(p != NULL);
+        CHECK_EQ((uintptr_t)p % align, 0u);
+        for (size_t i = 0; i < pages * page; i += page / 2) {
+            CHECK_EQ(p[i], 0);
+            p[i] = 1;
+        }
+        CHECK(hd__os_unmap_part(p, pages * page));
+        CHECK_DEATH("", *(volatile char *)p = 1);
+    }
+    CHECK_EQ(hd__os_map_aligned(align, (size_t)1 << 62), NULL);
+}
+
+static void say_goodbye(void) {
+    hd__print_fd2("goodbye\n");
+}
+
+TEST(functions_at_exit) {
+    CHECK_DEATH("goodbye", {
+        CHECK_OK(hd__os_at_exit(say_goodbye));
+        exit(1);
+    });
 }
 
 TEST(a_mapping_that_cannot_be_is_null) {
@@ -289,33 +318,25 @@ TEST(stack_of_the_first_kernel_thread) {
 
 /* ---- the environment ---- */
 
-static int env_number(const char *text, uint64_t *out) {
-    if (text == NULL) {
-        unsetenv("HEDDLE_TEST_NUMBER");
-    } else {
-        setenv("HEDDLE_TEST_NUMBER", text, 1);
-    }
-    return hd__os_env_u64("HEDDLE_TEST_NUMBER", 1, 1 << 20, out);
-}
-
-TEST(environment_numbers) {
+TEST(numbers_in_texts) {
     uint64_t value = 77;
-    CHECK_EQ(env_number(NULL, &value), 0);
-    CHECK_EQ(env_number("", &value), 0);
-    CHECK_EQ(value, 77);
-    CHECK_EQ(env_number("123", &value), 1);
+    CHECK_OK(hd__os_parse_u64("123", &value));
     CHECK_EQ(value, 123);
-    CHECK_EQ(env_number("0x10", &value), 1);
+    CHECK_OK(hd__os_parse_u64("0", &value));
+    CHECK_EQ(value, 0);
+    CHECK_OK(hd__os_parse_u64("0x10", &value));
     CHECK_EQ(value, 16);
-    CHECK_EQ(env_number("64k", &value), 1);
+    CHECK_OK(hd__os_parse_u64("64k", &value));
     CHECK_EQ(value, 65536);
-    CHECK_EQ(env_number("1M", &value), 1);
+    CHECK_OK(hd__os_parse_u64("1M", &value));
     CHECK_EQ(value, 1 << 20);
-    static const char *const bad[] = { "0",   "-1", " 5", "5 ",  "2M", "1x", "1kk", "k",
-                                       "1.5", "+5", "ten", "99999999999999999999", "1g" };
+    CHECK_OK(hd__os_parse_u64("18446744073709551615", &value));
+    CHECK_EQ(value, UINT64_MAX);
+    static const char *const bad[] = { "", "-1", " 5", "5 ", "1x", "1kk", "k", "1.5", "+5", "ten",
+                                       "99999999999999999999", "18446744073709551615k" };
     for (size_t i = 0; i < HD__COUNTOF(bad); i++) {
         value = 77;
-        CHECK_ERR(env_number(bad[i], &value), -EINVAL);
+        CHECK_ERR(hd__os_parse_u64(bad[i], &value), -EINVAL);
         CHECK_EQ(value, 77);
     }
 }

@@ -216,3 +216,50 @@ TEST(pinned_threads_from_outside) {
     foreign_join(p);
     CHECK_OK(hd_stop());
 }
+
+/* ---- one that must run here and is always there ---- */
+
+static _Atomic bool crowd_over;
+static hd_sem from_outside = HD_SEM_INIT(0);
+
+static void *yield_until_over(void *arg) {
+    while (!atomic_load(&crowd_over))
+        hd_yield();
+    return arg;
+}
+
+static void *wait_for_outside(void *arg) {
+    CHECK_OK(hd_sem_wait(&from_outside));
+    atomic_store(&crowd_over, true);
+    return arg;
+}
+
+static void *post_from_outside(void *arg) {
+    hd_sem_post(&from_outside);
+    return arg;
+}
+
+/* Nobody is preempted, so whoever is woken from outside has its turn by the worker's own looks. */
+static int with_pinned_yielders(void *arg) {
+    hd_thread *t[6];
+    (void)arg;
+    atomic_store(&crowd_over, false);
+    hd_thread *waiter = spawn(wait_for_outside, NULL);
+    hd_yield();
+    for (int i = 0; i < 6; i++)
+        t[i] = i % 2 ? spawn_on(first, yield_until_over, NULL) : spawn(yield_until_over, NULL);
+    for (int i = 0; i < 1000; i++)
+        hd_yield();
+    foreign_join(foreign(post_from_outside, NULL));
+    join(waiter);
+    for (int i = 0; i < 6; i++)
+        join(t[i]);
+    return 0;
+}
+
+TEST_WITHIN(a_woken_thread_beside_pinned_ones_that_yield, 60) {
+    find_cpus();
+    CHECK_OK(hd_run(HD_CONFIG(.workers = 1, .slice_us = HD_SLICE_NONE), with_pinned_yielders,
+                    NULL));
+    CHECK_OK(hd_run(HD_CONFIG(.workers = 1), with_pinned_yielders, NULL));
+}

@@ -185,6 +185,46 @@ TEST_WITHIN(the_bound_of_kernel_threads_holds, 60) {
     }
 }
 
+/* Those that have begun take turns then, too, though others wait to begin: one of them has what
+ * all others wait for, without ever giving their workers up. */
+struct spinning {
+    _Atomic bool taken;
+    uint64_t sum;
+};
+
+static void *work_in_a_spinlock(void *arg) {
+    struct spinning *s = arg;
+    while (atomic_exchange_explicit(&s->taken, true, memory_order_acquire)) {
+    }
+    for (uint64_t i = 0; i < test_iterations(100000); i++)
+        *(volatile uint64_t *)&s->sum += 1;
+    atomic_store_explicit(&s->taken, false, memory_order_release);
+    return NULL;
+}
+
+static int spin_beyond_the_bound(void *arg) {
+    enum { THREADS = 20 };
+    struct spinning *s = arg;
+    hd_thread *t[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        t[i] = spawn(work_in_a_spinlock, s);
+    for (int i = 0; i < THREADS; i++)
+        join(t[i]);
+    CHECK_EQ(s->sum, THREADS * test_iterations(100000));
+    return 0;
+}
+
+TEST_WITHIN(a_preempted_holder_of_a_spinlock_beyond_the_bound, 60) {
+    static const char *const policies[] = {"steal", "rr", "priority"};
+    for (unsigned i = 0; i < 3 * 2; i++) {
+        unsigned workers = 1 + i % 2;
+        struct spinning s = {.sum = 0};
+        CHECK_OK(hd_run(QUICK(.workers = workers, .policy = policies[i / 2],
+                              .carriers_max = workers + 2),
+                        spin_beyond_the_bound, &s));
+    }
+}
+
 static void *busy_on_small_stack(void *arg) {
     struct ticker *ticker = arg;
     volatile double x = 1.5;
@@ -248,6 +288,127 @@ PREEMPT_TEST(a_foreign_thread_wakes_beside_a_busy_loop, 1) {
     return 0;
 }
 
+/* ---- a wake-up that concerns the waker's own worker ---- */
+
+/* Who posts is preempted before the call returns: the other has run by then. Not if it may not be
+ * preempted. (If no kernel thread is to be had just then, it comes later: not each time. One is
+ * made, which may take a machine with other work a while.) */
+static void *post_urgently(void *arg) {
+    bool off = (intptr_t)arg == HD_PREEMPT_OFF;
+    unsigned at_once = 0;
+    for (int i = 0; i < (off ? 50 : 5000) && at_once < 10; i++) {
+        struct crowd c = {.kind = 0};
+        hd_sem sem = HD_SEM_INIT(0);
+        hd_thread *t = NULL;
+        void *args[] = {&c, &sem};
+        CHECK_OK(hd_spawn(&t, HD_ATTR(.priority = 20), wait_for_it, args));
+        CHECK_OK(hd_sleep_for(MS));
+        hd_sem_post(&sem);
+        at_once += count_of(&c.flag) == 1;
+        join(t);
+    }
+    struct hd_metrics m = metrics();
+    test_note("kind %d: %u at once; %llu carrier, %llu light, %llu without a carrier, %llu put off",
+              (int)(intptr_t)arg, at_once, (unsigned long long)m.preempted_carrier,
+              (unsigned long long)m.preempted_light, (unsigned long long)m.preempt_no_carrier,
+              (unsigned long long)m.preempt_deferred);
+    if (off)
+        CHECK(at_once == 0 || test_under_qemu()); /* which may lose its worker in a call */
+    else
+        CHECK(at_once > 0);
+    return NULL;
+}
+
+static int wakers(void *arg) {
+    (void)arg;
+    struct hd_metrics before = metrics();
+    join(spawn_kind(HD_PREEMPT_CARRIER, post_urgently, (void *)(intptr_t)HD_PREEMPT_CARRIER));
+    struct hd_metrics after = metrics();
+    CHECK(after.preempted_carrier > before.preempted_carrier);
+    join(spawn_kind(HD_PREEMPT_LIGHT, post_urgently, (void *)(intptr_t)HD_PREEMPT_LIGHT));
+#ifndef TEST_TSAN /* no light preemption there */
+    CHECK(metrics().preempted_light > after.preempted_light);
+#endif
+    join(spawn_kind(HD_PREEMPT_OFF, post_urgently, (void *)(intptr_t)HD_PREEMPT_OFF));
+    return 0;
+}
+
+TEST_WITHIN(a_wake_up_preempts_the_waker, 60) {
+    static const char *const policies[] = {"steal", "priority"};
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(hd_run(HD_CONFIG(.workers = 1, .policy = policies[i], .slice_us = HD_SLICE_NONE),
+                        wakers, NULL));
+}
+
+/* ---- a deadline of a thread of higher priority ---- */
+
+struct race {
+    counter done; /* 0: nobody; who was first: 1 the sleeper, 2 the one in the queue */
+    counter busy; /* the busy one has begun, and nobody was done */
+};
+
+static void *sleep_first(void *arg) {
+    struct race *r = arg;
+    uint64_t nobody = 0;
+    CHECK_OK(hd_sleep_for(3 * MS));
+    atomic_compare_exchange_strong(&r->done, &nobody, 1);
+    return NULL;
+}
+
+static void *wait_in_queue(void *arg) {
+    struct race *r = arg;
+    uint64_t nobody = 0;
+    atomic_compare_exchange_strong(&r->done, &nobody, 2);
+    return NULL;
+}
+
+static void *busy_low(void *arg) {
+    struct race *r = arg;
+    if (count_of(&r->done) == 0)
+        count_up(&r->busy);
+    spin_until(&r->done, 1);
+    return NULL;
+}
+
+/* With a hog in the past, carriers mind their deadlines themselves. */
+static void *be_hog(void *arg) {
+    const uint64_t *until = arg;
+    while (preemptions() < *until) {
+    }
+    return NULL;
+}
+
+/* The busy thread is no hog, and begins a slice of a second: only the sleeper may interrupt it. The
+ * one of its own priority waits in the queue, and comes when the slice is over. */
+static int deadlines(void *arg) {
+    unsigned first = 0, rounds = 0;
+    for (int i = 0; i < 100 && rounds < 6; i++) {
+        struct race r = {0};
+        uint64_t until = preemptions() + 2;
+        hd_thread *t[3], *hogs[2] = {spawn(be_hog, &until), spawn(be_hog, &until)};
+        for (int k = 0; k < 2; k++) join(hogs[k]);
+        CHECK_OK(hd_spawn(&t[0], HD_ATTR(.priority = 15), sleep_first, &r));
+        hd_yield();
+        CHECK_OK(hd_spawn(&t[1], HD_ATTR(.priority = 5), wait_in_queue, &r));
+        CHECK_OK(hd_spawn(&t[2], HD_ATTR(.priority = 5, .slice_us = 1000000), busy_low, &r));
+        for (int k = 0; k < 3; k++) join(t[k]);
+        if (count_of(&r.busy) == 0)
+            continue; /* another was done before it began: that shows nothing */
+        rounds++;
+        first += count_of(&r.done) == 1;
+    }
+    test_note("%u of %u times", first, rounds);
+    if (rounds < 6)
+        SKIP("another order of threads: the busy one began last");
+    CHECK(first >= 5);
+    return arg != NULL;
+}
+
+TEST_WITHIN(a_deadline_interrupts_a_lower_priority, 60) {
+    CHECK_OK(hd_run(HD_CONFIG(.workers = 1, .policy = "steal", .slice_us = 2000), deadlines,
+                    NULL));
+}
+
 /* ---- the one that runs hd_run() ---- */
 
 static __thread int of_the_caller;
@@ -296,4 +457,35 @@ PREEMPT_TEST(code_can_be_registered, 1) {
     CHECK_ERR(hd_preempt_register((const void *)16), -EINVAL);
     CHECK_ERR(hd_preempt_register(&local), -EINVAL);
     return 0;
+}
+
+/* ---- no signal can be queued ---- */
+
+static int preempted_all_the_same(void *arg) {
+    counter done = 0;
+    (void)arg;
+    hd_thread *t = spawn(nap_often, &done);
+    spin_until(&done, 1);
+    join(t);
+    return 0;
+}
+
+static void without_queued_signals(void *arg) {
+    rlim_t most = *(rlim_t *)arg;
+    CHECK_EQ(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){most, most}), 0);
+    CHECK_OK(hd_run(QUICK(.workers = 1), preempted_all_the_same, NULL));
+    CHECK_OK(hd_run(QUICK(.workers = 2), preempted_all_the_same, NULL));
+    CHECK_EQ(write(STDOUT_FILENO, "done\n", 5), 5);
+}
+
+TEST_WITHIN(where_no_signal_can_be_queued, 60) {
+    static rlim_t limits[] = {0, 1, 9};
+    if (test_under_qemu())
+        SKIP("the emulator queues signals itself");
+    for (int i = 0; i < 3; i++) {
+        struct child *c = calloc(1, sizeof *c);
+        child_run(c, without_queued_signals, &limits[i]);
+        CHECK_STR_HAS(c->out, "done");
+        free(c);
+    }
 }

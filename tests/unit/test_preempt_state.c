@@ -124,6 +124,7 @@ static void *hold_regs(void *arg) {
     struct holder *h = arg;
     struct test_rng rng = test_rng(h->stream);
     struct test_regs in, out;
+    memset(&out, 0, sizeof out); /* of masks, only 16 bits are stored */
     for (unsigned long i = 0; i < test_iterations(60); i++) {
         make_regs(&in, &rng);
         uint64_t until = count_of(&h->ticker->turns) + 2;
@@ -159,6 +160,31 @@ static int hold_all(void *arg) {
     return 0;
 }
 
+/* The same for threads that do without: what the kernel keeps at a signal is all of it. */
+static hd_thread *spawn_without(int preempt, hd_fn fn, void *arg) {
+    hd_thread *t = NULL;
+    CHECK_OK(hd_spawn(&t, HD_ATTR(.preempt = preempt, .fpu = HD_STATE_NONE,
+                                  .vector = HD_STATE_NONE), fn, arg));
+    return t;
+}
+
+/* It waits for nothing, so it is only ever preempted. */
+static int hold_without(void *arg) {
+    struct ticker ticker = {.thread = NULL};
+    struct holder h[2];
+    hd_thread *t[2];
+    (void)arg;
+    ticker_start(&ticker, other_regs);
+    for (unsigned i = 0; i < 2; i++) {
+        h[i] = (struct holder){&ticker, i <= widest_vectors() ? i : 0, i + 20};
+        t[i] = spawn_without(1 + (int)i % 2, hold_regs, &h[i]);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        join(t[i]);
+    ticker_stop(&ticker);
+    return 0;
+}
+
 static void skip_without_fp_control(void) {
     if (test_under_valgrind())
         SKIP("Valgrind computes with the default rounding and masks only");
@@ -181,6 +207,12 @@ TEST_WITHIN(registers_of_light_threads, 60) {
 TEST_WITHIN(registers_of_both_kinds, 60) {
     skip_without_fp_control();
     CHECK_OK(hd_run(QUICK(.workers = 1), hold_all, NULL));
+}
+
+TEST_WITHIN(registers_of_threads_without_state, 60) {
+    skip_without_fp_control();
+    CHECK_OK(hd_run(QUICK(.workers = 1), hold_without, NULL));
+    CHECK_OK(hd_run(QUICK(.workers = 2), hold_without, NULL));
 }
 
 /* ---- rounding, seen in results ---- */

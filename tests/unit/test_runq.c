@@ -6,7 +6,12 @@
 
 #include <stdlib.h>
 
-enum { N = HD__RING_SIZE + 300 };
+#ifdef HD_HOSTILE
+enum { RING_SIZE = 2 };
+#else
+enum { RING_SIZE = 1024 };
+#endif
+enum { N = RING_SIZE + 300 };
 
 static hd_thread *threads; /* descriptors that only stand in queues */
 
@@ -16,18 +21,27 @@ static void make_threads(void) {
     memset(threads, 0, N * sizeof *threads);
 }
 
+static struct hd__ring *ring_new(void) {
+    struct hd__ring *r = calloc(1, sizeof *r);
+    CHECK(r != NULL);
+    return r;
+}
+
 static struct hd__worker *worker_new(void) {
     struct hd__worker *w = aligned_alloc(_Alignof(struct hd__worker), sizeof *w);
     CHECK(w != NULL);
     memset(w, 0, sizeof *w);
+    w->runq.limit = RING_SIZE;
     hd__rt.worker_count = 1;
+    hd__rt.active = 1;
+    hd__rt.prefetch_least = UINT32_MAX;
     hd__rt.workers = w;
     return w;
 }
 
 /* A ring does whatever a double-ended queue does, also where its positions wrap around. */
 TEST(a_ring_agrees_with_an_array) {
-    struct hd__ring *r = calloc(1, sizeof *r);
+    struct hd__ring *r = ring_new();
     static hd_thread *model[3 * N];
     unsigned long steps = test_iterations(200000);
     make_threads();
@@ -39,7 +53,7 @@ TEST(a_ring_agrees_with_an_array) {
         size_t front = N, back = N; /* model[front] to model[back - 1] */
         for (unsigned long step = 0; step < steps; step++) {
             hd_thread *t = &threads[test_rng_below(&rng, N)];
-            bool room = hd__ring_count(r) < HD__RING_SIZE;
+            bool room = hd__ring_count(r) < RING_SIZE;
             CHECK_EQ(hd__ring_count(r), back - front);
             switch (test_rng_below(&rng, 4)) {
             case 0:
@@ -67,16 +81,16 @@ TEST(a_ring_agrees_with_an_array) {
 }
 
 TEST(a_ring_holds_all_that_it_should) {
-    struct hd__ring *r = calloc(1, sizeof *r);
+    struct hd__ring *r = ring_new();
     make_threads();
-    for (unsigned i = 0; i < HD__RING_SIZE; i++)
+    for (unsigned i = 0; i < RING_SIZE; i++)
         hd__ring_put_back(r, &threads[i]);
-    CHECK_EQ(hd__ring_count(r), HD__RING_SIZE);
-    for (unsigned i = 0; i < HD__RING_SIZE; i++)
+    CHECK_EQ(hd__ring_count(r), RING_SIZE);
+    for (unsigned i = 0; i < RING_SIZE; i++)
         CHECK_EQ(hd__ring_take_front(r), &threads[i]);
-    for (unsigned i = 0; i < HD__RING_SIZE; i++)
+    for (unsigned i = 0; i < RING_SIZE; i++)
         hd__ring_put_front(r, &threads[i]);
-    for (unsigned i = 0; i < HD__RING_SIZE; i++)
+    for (unsigned i = 0; i < RING_SIZE; i++)
         CHECK_EQ(hd__ring_take_back(r), &threads[i]);
     CHECK_EQ(hd__ring_count(r), 0);
     free(r);
@@ -97,7 +111,7 @@ TEST(a_full_ring_spills_its_oldest) {
         CHECK(!seen[t - threads]);
         seen[t - threads] = true;
     }
-    uint32_t chunk = HD__RING_SIZE / 2;
+    uint32_t chunk = RING_SIZE / 2;
     for (hd_thread *t; (t = hd__sched_take_injected(w, chunk)) != NULL;) {
         for (; t != NULL; t = hd__sched_take_next(w), taken++) {
             CHECK(!seen[t - threads]);

@@ -64,25 +64,28 @@ static void count_destroyed(void *value) {
     atomic_fetch_add(&destroyed, 1);
 }
 
+static hd_mutex taken; /* by the first thread */
+
 static void *block_for_ever(void *arg) {
     CHECK_OK(hd_set(key, &key));
     atomic_fetch_add(&ended, 1);
     uintptr_t kind = (uintptr_t)arg;
     hd_sem sem = HD_SEM_INIT(0);
-    hd_mutex m = HD_MUTEX_INIT;
     if (kind == 0)
         hd_sem_wait(&sem);
     else if (kind == 1)
         hd_sleep_until(HD_FOREVER);
     else if (kind == 2)
         hd_sleep_for(3600 * 1000 * MS);
-    else if (hd_mutex_trylock(&m))
-        hd_mutex_lock(&m);
+    else
+        hd_mutex_lock(&taken);
     FAIL("a discarded thread went on");
 }
 
 static int leave_detached_ones(void *arg) {
     (void)arg;
+    taken = (hd_mutex)HD_MUTEX_INIT;
+    hd_mutex_lock(&taken);
     for (uintptr_t i = 0; i < 40; i++)
         CHECK_OK(hd_spawn(NULL, i % 8 < 4 ? NULL : HD_ATTR(.name = "stays", .stack_size = 1 << 18),
                           block_for_ever, (void *)(i % 4)));
@@ -330,18 +333,46 @@ TEST(config_out_of_range) {
     check_refused(HD_CONFIG(.deadlock = HD_DEADLOCK_IGNORE + 1));
     check_refused(HD_CONFIG(.bind_workers = 2));
     check_refused(HD_CONFIG(.bind_workers = -1));
+    check_refused(HD_CONFIG(.prefetch = -1));
+    check_refused(HD_CONFIG(.prefetch = HD_PREFETCH_OFF + 1));
     check_refused(&(struct hd_config){.size = 0});
     check_refused(&(struct hd_config){.size = sizeof(size_t)});
     check_refused(&(struct hd_config){.size = SIZE_MAX});
 }
 
-TEST(config_in_range) {
+static void *take_turns(void *arg) {
+    for (int i = 0; i < 5; i++)
+        hd_yield();
+    return arg;
+}
+
+static void turns_of(hd_thread **t, int n) {
+    for (int i = 0; i < n; i++)
+        t[i] = spawn(take_turns, &t[i]);
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(join(t[i]), &t[i]);
+}
+
+static int turns_of_many(void *arg) {
+    enum { MANY = 1500 };
+    static hd_thread *t[MANY];
+    for (int n = 1; n <= MANY; n = 2 * n + 3)
+        turns_of(t, n);
+    return arg ? 1 : 0;
+}
+
+TEST_WITHIN(config_in_range, 60) {
     CHECK_OK(hd_run(HD_CONFIG(.workers = 1, .slice_us = 100, .policy = "steal", .spin_us = 1,
                               .stack_size = hd_stack_min()),
                     return_arg, NULL));
     CHECK_OK(hd_run(HD_CONFIG(.workers = 2, .slice_us = 1000000, .spin_us = 1000000,
                               .deadlock = HD_DEADLOCK_IGNORE, .bind_workers = 1),
                     quick_run, NULL));
+    /* As many as queues hold, and more, in turns: those ahead of the front are looked at. */
+    for (int prefetch = HD_PREFETCH_DEFAULT; prefetch <= HD_PREFETCH_OFF; prefetch++) {
+        CHECK_OK(hd_run(HD_CONFIG(.workers = 1, .prefetch = prefetch), turns_of_many, NULL));
+        CHECK_OK(hd_run(HD_CONFIG(.workers = 2, .prefetch = prefetch), turns_of_many, NULL));
+    }
     struct {
         struct hd_config known;
         uint64_t more;

@@ -41,7 +41,7 @@ TEST(class_is_the_next_power_of_two) {
     CHECK_EQ(hd__stack_class_bytes(hd__stack_class(64 * KIB)), 64 * KIB);
     CHECK_EQ(hd__stack_class_bytes(hd__stack_class(64 * KIB + 1)), 128 * KIB);
     CHECK_EQ(hd__stack_class_bytes(hd__stack_class(GIB)), GIB);
-    CHECK_LT(hd__stack_class(GIB), HD__STACK_CLASSES);
+    CHECK_LT(hd__stack_class(GIB), HD__STACK_SIZES);
 }
 
 TEST(least_size_holds_a_signal_frame) {
@@ -54,7 +54,7 @@ TEST(least_size_holds_a_signal_frame) {
 }
 
 TEST(every_class_can_be_had) {
-    for (unsigned klass = hd__stack_class(1); klass < HD__STACK_CLASSES; klass++) {
+    for (unsigned klass = hd__stack_class(1); klass < HD__STACK_SIZES; klass++) {
         size_t slot = hd__stack_class_bytes(klass);
         struct hd__stack *s = take(NULL, klass);
         CHECK_EQ(s->klass, klass);
@@ -87,7 +87,7 @@ TEST(tops_are_coloured) {
 
 TEST(the_last_one_in_is_the_first_one_out) {
     unsigned klass = hd__stack_class(64 * KIB);
-    struct hd__stack_cache cache = { NULL, 0 };
+    struct hd__stack_cache cache = { .head = NULL };
     hd__stack_set_workers(1);
     CHECK_OK(hd__stack_reserve(klass, 3));
     struct hd__stack *a = hd__stack_get(&cache, klass);
@@ -104,7 +104,7 @@ TEST(the_last_one_in_is_the_first_one_out) {
 
 TEST(a_thousand_in_turn_use_one_stack) {
     unsigned klass = hd__stack_class(64 * KIB);
-    struct hd__stack_cache cache = { NULL, 0 };
+    struct hd__stack_cache cache = { .head = NULL };
     struct hd__stack_stats stats;
     hd__stack_set_workers(1);
     struct hd__stack *first = take(&cache, klass);
@@ -125,7 +125,7 @@ TEST(a_thousand_in_turn_use_one_stack) {
 TEST(a_full_cache_gives_half_away) {
     for (unsigned klass = hd__stack_class(64 * KIB); klass <= hd__stack_class(8 * MIB); klass++) {
         enum { STACKS = 200 };
-        struct hd__stack_cache cache = { NULL, 0 };
+        struct hd__stack_cache cache = { .head = NULL };
         struct hd__stack *s[STACKS];
         hd__stack_set_workers(1);
         CHECK_OK(hd__stack_reserve(klass, STACKS));
@@ -162,7 +162,7 @@ TEST(a_full_cache_gives_half_away) {
 TEST(a_reservation_is_good_although_caches_hoard) {
     enum { WORKERS = 4, STACKS = 500 };
     unsigned klass = hd__stack_class(64 * KIB);
-    struct hd__stack_cache caches[WORKERS] = { { NULL, 0 } };
+    struct hd__stack_cache caches[WORKERS] = { { .head = NULL } };
     static struct hd__stack *s[STACKS];
     struct test_rng rng = test_rng(1);
     unsigned held = 0;
@@ -203,7 +203,7 @@ struct hammer {
 static void hammer_worker(void *arg) {
     struct hammer *hammer = arg;
     unsigned klass = hd__stack_class(64 * KIB);
-    struct hd__stack_cache cache = { NULL, 0 };
+    struct hd__stack_cache cache = { .head = NULL };
     struct hd__stack *mine[100];
     struct test_rng rng = test_rng(hammer->stream);
     unsigned held = 0;

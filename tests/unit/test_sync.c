@@ -173,6 +173,61 @@ RUNTIME_TEST(mutex_is_handed_over_to_a_loser, 1) {
     return 0;
 }
 
+/* A waiter that was woken and does not get to run is given way to after many unlocks; but not where
+ * the unlocker must not leave its worker. Debug builds abort if it does so in a read section. */
+enum { MANY_UNLOCKS = 40000 };
+
+struct hogged {
+    hd_mutex mutex;
+    _Atomic bool got;
+};
+
+static void *get_in_between(void *arg) {
+    struct hogged *h = arg;
+    hd_mutex_lock(&h->mutex);
+    atomic_store(&h->got, true);
+    hd_mutex_unlock(&h->mutex);
+    return NULL;
+}
+
+/* Whether a waiter got the mutex while this thread took it again and again. */
+static bool gives_way(bool reading, bool disabled) {
+    struct hogged h = {.got = false};
+    hd_mutex_lock(&h.mutex);
+    hd_thread *t = spawn(get_in_between, &h);
+    hd_yield(); /* it waits */
+    if (reading)
+        hd_rcu_read_lock();
+    if (disabled)
+        hd_preempt_disable();
+    for (int i = 0; i < MANY_UNLOCKS; i++) {
+        hd_mutex_unlock(&h.mutex);
+        hd_mutex_lock(&h.mutex);
+    }
+    bool got = atomic_load(&h.got);
+    if (disabled)
+        hd_preempt_enable();
+    if (reading)
+        hd_rcu_read_unlock();
+    hd_mutex_unlock(&h.mutex);
+    join(t);
+    return got;
+}
+
+static int give_way_or_not(void *arg) {
+    (void)arg;
+    CHECK(gives_way(false, false));
+#ifndef HD_HOSTILE /* which yields everywhere */
+    CHECK(!gives_way(true, false));
+    CHECK(!gives_way(false, true));
+#endif
+    return 0;
+}
+
+TEST(mutex_unlock_gives_way_unless_it_must_not) {
+    CHECK_OK(hd_run(HD_CONFIG(.workers = 1, .slice_us = HD_SLICE_NONE), give_way_or_not, NULL));
+}
+
 TEST(mutex_is_handed_over_between_foreign_threads) {
     struct barger b = {.stop = false};
     pthread_t foreign;
@@ -375,6 +430,43 @@ RUNTIME_TEST(once_runs_once_and_everybody_waits_for_it, 2) {
     CHECK_EQ(pthread_join(foreign, &result), 0);
     CHECK_EQ((intptr_t)result, 42);
     CHECK_EQ(l.runs, 1);
+    return 0;
+}
+
+struct slow_once {
+    hd_once once;
+    hd_event runs_now, go;
+    int runs;
+};
+
+static void run_slowly(void *arg) {
+    struct slow_once *s = arg;
+    hd_event_set(&s->runs_now);
+    CHECK_OK(hd_event_wait(&s->go));
+    s->runs++;
+}
+
+static void *call_slowly(void *arg) {
+    struct slow_once *s = arg;
+    return (void *)(intptr_t)hd_once_call_until(&s->once, run_slowly, s, HD_FOREVER);
+}
+
+RUNTIME_TEST(once_call_until_gives_up, 2) {
+    struct slow_once s = {.runs = 0};
+    hd_thread *runner = spawn(call_slowly, &s), *waiter;
+    CHECK_OK(hd_event_wait(&s.runs_now));
+    CHECK_ERR(hd_once_call_until(&s.once, run_slowly, &s, 0), -ETIMEDOUT);
+    CHECK_ERR(hd_once_call_until(&s.once, run_slowly, &s, in_ms(2)), -ETIMEDOUT);
+    waiter = spawn(call_slowly, &s);
+    hd_interrupt(waiter);
+    CHECK_EQ((intptr_t)join(waiter), -EINTR);
+    waiter = spawn(call_slowly, &s);
+    let_wait();
+    hd_event_set(&s.go);
+    CHECK(join(waiter) == NULL);
+    CHECK(join(runner) == NULL);
+    CHECK_OK(hd_once_call_until(&s.once, run_slowly, &s, 0));
+    CHECK_EQ(s.runs, 1);
     return 0;
 }
 

@@ -26,21 +26,30 @@ RUNTIME_TEST(sem_counts, 2) {
 
 struct turn {
     hd_sem sem;
-    _Atomic int next;
+    _Atomic int next, arrived;
 };
 
 static void *take_turn(void *arg) {
     struct turn *t = arg;
+    atomic_fetch_add(&t->arrived, 1);
     CHECK_OK(hd_sem_wait(&t->sem));
     return (void *)(intptr_t)atomic_fetch_add(&t->next, 1);
 }
 
-RUNTIME_TEST(sem_serves_in_order, 1) {
+/* Without time slices: a preemption between two posts would change the order of those woken. */
+static int serve_in_order(void *arg);
+TEST(sem_serves_in_order) {
+    CHECK_OK(hd_run(HD_CONFIG(.workers = 1, .slice_us = HD_SLICE_NONE), serve_in_order, NULL));
+}
+
+static int serve_in_order(void *arg) {
+    (void)arg;
     struct turn turn = {.sem = HD_SEM_INIT(0)};
     hd_thread *threads[5];
     for (int i = 0; i < 5; i++) {
         threads[i] = spawn(take_turn, &turn);
-        let_wait();
+        while (atomic_load(&turn.arrived) <= i) /* and on one worker that means that it waits */
+            hd_yield();
     }
     for (int i = 0; i < 5; i++) {
         hd_sem_post(&turn.sem);

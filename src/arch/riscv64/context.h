@@ -7,20 +7,24 @@
 #ifndef HD_SRC_ARCH_RISCV64_CONTEXT_H
 #define HD_SRC_ARCH_RISCV64_CONTEXT_H
 
-static HD__ALWAYS_INLINE uint64_t hd__arch_fcsr(void) {
+static HD__ALWAYS_INLINE uint64_t hd__arch_fp_read(void) {
     uint64_t fcsr;
     __asm__ volatile("frcsr %0" : "=r"(fcsr));
     return fcsr;
 }
 
-static HD__ALWAYS_INLINE void hd__arch_fp_change(uint64_t now, uint64_t next) {
-    if (HD__UNLIKELY(now != next)) {
-        __asm__ volatile("fscsr %0" : : "r"(next) : "memory");
-    }
+static HD__ALWAYS_INLINE void hd__arch_fp_write(uint64_t next) {
+    __asm__ volatile("fscsr %0" : : "r"(next) : "memory");
+}
+
+#include "arch/shared/fp_control.h"
+
+static inline uint64_t hd__arch_fp_control(void) {
+    return hd__arch_fp_read() & ~(uint64_t)0x1f;
 }
 
 static inline void hd__arch_fp_capture(void) {
-    hd__arch_fresh_fc = hd__arch_fcsr() & ~(uint64_t)0x1f; /* no exceptions raised so far */
+    hd__arch_fresh_fc = hd__arch_fp_control(); /* a fresh thread has raised no exceptions */
 }
 
 /* Everything that a call may change is said to change as well, since a switch is no call. */
@@ -32,20 +36,85 @@ static inline void hd__arch_fp_capture(void) {
 #else
 #define HD__ARCH_CLOBBERS_V
 #endif
+#ifdef HD_SELECTIVE_VECTORS
+#define HD__ARCH_CLOBBERS_FS
+#else
+#define HD__ARCH_CLOBBERS_FS                                                                      \
+    , "fs0", "fs1", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7", "fs8", "fs9", "fs10", "fs11"
+#endif
 #define HD__ARCH_CLOBBERS                                                                         \
     "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "ra", "s1", "s2",     \
         "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "memory", "ft0", "ft1", "ft2",    \
         "ft3", "ft4", "ft5", "ft6", "ft7", "ft8", "ft9", "ft10", "ft11", "fa0", "fa1", "fa2",     \
-        "fa3", "fa4", "fa5", "fa6", "fa7", "fs0", "fs1", "fs2", "fs3", "fs4", "fs5", "fs6",       \
-        "fs7", "fs8", "fs9", "fs10", "fs11" HD__ARCH_CLOBBERS_V
+        "fa3", "fa4", "fa5", "fa6", "fa7" HD__ARCH_CLOBBERS_FS HD__ARCH_CLOBBERS_V
+
+/* fs0 to fs11, which a call preserves. Within the library, which is compiled without a use of these
+ * registers (HD_SELECTIVE_VECTORS), the switch takes care of them, if the context wants it;
+ * elsewhere they are among what the statement overwrites, as far as the compiler knows. */
+#ifdef HD_SELECTIVE_VECTORS
+enum { HD__ARCH_VECTORS = 12 };
+static HD__ALWAYS_INLINE void hd__arch_vectors_store(const struct hd__arch_context *c,
+                                                     uint64_t *to) {
+    if (HD__LIKELY(!(c->without & HD__ARCH_WITHOUT_VECTOR))) {
+        __asm__ volatile(
+            "fsd fs0, 0(%1)\n\t"
+            "fsd fs1, 8(%1)\n\t"
+            "fsd fs2, 16(%1)\n\t"
+            "fsd fs3, 24(%1)\n\t"
+            "fsd fs4, 32(%1)\n\t"
+            "fsd fs5, 40(%1)\n\t"
+            "fsd fs6, 48(%1)\n\t"
+            "fsd fs7, 56(%1)\n\t"
+            "fsd fs8, 64(%1)\n\t"
+            "fsd fs9, 72(%1)\n\t"
+            "fsd fs10, 80(%1)\n\t"
+            "fsd fs11, 88(%1)"
+            : "=m"(*(uint64_t (*)[HD__ARCH_VECTORS])to)
+            : "r"(to));
+    }
+}
+
+static HD__ALWAYS_INLINE void hd__arch_vectors_load(const struct hd__arch_context *c,
+                                                    const uint64_t *from) {
+    if (HD__LIKELY(!(c->without & HD__ARCH_WITHOUT_VECTOR))) {
+        __asm__ volatile(
+            "fld fs0, 0(%0)\n\t"
+            "fld fs1, 8(%0)\n\t"
+            "fld fs2, 16(%0)\n\t"
+            "fld fs3, 24(%0)\n\t"
+            "fld fs4, 32(%0)\n\t"
+            "fld fs5, 40(%0)\n\t"
+            "fld fs6, 48(%0)\n\t"
+            "fld fs7, 56(%0)\n\t"
+            "fld fs8, 64(%0)\n\t"
+            "fld fs9, 72(%0)\n\t"
+            "fld fs10, 80(%0)\n\t"
+            "fld fs11, 88(%0)"
+            :
+            : "r"(from), "m"(*(const uint64_t (*)[HD__ARCH_VECTORS])from));
+    }
+}
+#else
+enum { HD__ARCH_VECTORS = 1 };
+static HD__ALWAYS_INLINE void hd__arch_vectors_store(const struct hd__arch_context *c,
+                                                     uint64_t *to) {
+    (void)c, (void)to;
+}
+
+static HD__ALWAYS_INLINE void hd__arch_vectors_load(const struct hd__arch_context *c,
+                                                    const uint64_t *from) {
+    (void)c, (void)from;
+}
+#endif
 
 static HD__ALWAYS_INLINE void *hd__arch_switch(struct hd__arch_context *save,
                                                const struct hd__arch_context *to, void *pass) {
     register void *a0 __asm__("a0") = pass;
     register struct hd__arch_context *a1 __asm__("a1") = save;
     register const struct hd__arch_context *a2 __asm__("a2") = to;
-    save->fc = hd__arch_fcsr();
-    hd__arch_fp_change(save->fc, to->fc);
+    uint64_t vectors[HD__ARCH_VECTORS];
+    hd__arch_fp_switch(save, to);
+    hd__arch_vectors_store(save, vectors);
     /* t1 holds the target: jumps through t0 and ra look like returns to the return predictor. */
     __asm__ volatile(
         "lla t1, 1f\n\t"
@@ -60,6 +129,7 @@ static HD__ALWAYS_INLINE void *hd__arch_switch(struct hd__arch_context *save,
         : "+r"(a0), "+r"(a1), "+r"(a2)
         :
         : HD__ARCH_CLOBBERS);
+    hd__arch_vectors_load(a2, vectors); /* a2 is now the context that continues: this one */
     hd__arch_anything_ran();
     return a0;
 }
@@ -67,7 +137,7 @@ static HD__ALWAYS_INLINE void *hd__arch_switch(struct hd__arch_context *save,
 static HD__ALWAYS_INLINE void hd__arch_jump(const struct hd__arch_context *to, void *pass) {
     register void *a0 __asm__("a0") = pass;
     register const struct hd__arch_context *a2 __asm__("a2") = to;
-    hd__arch_fp_change(hd__arch_fcsr(), to->fc);
+    hd__arch_fp_enter(to);
     __asm__ volatile(
         "ld t1, 8(a2)\n\t"
         "jr t1"

@@ -14,6 +14,11 @@ hd__arch_entry:
     .cfi_undefined rbp
     .cfi_def_cfa rsp, 0
     endbr64
+    testb $1, 30(%rsi)
+    jnz 2f
+    ldmxcsr 24(%rsi)
+    fldcw 28(%rsi)
+2:
     movq 0(%rsi), %rsp
     xorl %ebp, %ebp
     movq %rax, %rdi

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* The table for tools; debug.h. */
+#include "api/debug.h"
+
+#include "sched/carrier.h"
+#include "sched/worker.h"
+#include "sync/mutex.h"
+#include "sync/watch.h"
+
+__attribute__((section(".heddle"), used)) const struct hd__debug hd__debug = {
+    .magic = {'h', 'e', 'd', 'd', 'l', 'e', '-', 'd'},
+    .version = HD__DEBUG_VERSION,
+    .size = sizeof(struct hd__debug),
+    .runtime = &hd__rt,
+    .rt_state = offsetof(struct hd__runtime, state),
+    .rt_state_on = HD__RT_ON,
+    .rt_workers = offsetof(struct hd__runtime, workers),
+    .rt_worker_count = offsetof(struct hd__runtime, worker_count),
+    .rt_active = offsetof(struct hd__runtime, active),
+    .worker_size = sizeof(struct hd__worker),
+    .worker_current = offsetof(struct hd__worker, current),
+    .worker_carrier = offsetof(struct hd__worker, carrier),
+    .carriers = &hd__carriers.all,
+    .carrier_next = offsetof(struct hd__carrier, all),
+    .carrier_tid = offsetof(struct hd__carrier, tid),
+    .carrier_held = offsetof(struct hd__carrier, held),
+    .slabs = &hd__thread_slabs,
+    .slab_threads = HD__SLAB_THREADS,
+    .slab_first = sizeof(hd_thread),
+    .thread_size = sizeof(hd_thread),
+    .thread_sp = offsetof(struct hd_thread, ctx.regs.sp),
+    .thread_pc = offsetof(struct hd_thread, ctx.regs.pc),
+    .thread_fp = offsetof(struct hd_thread, ctx.regs.fp),
+    .thread_fn = offsetof(struct hd_thread, fn),
+    .thread_stack = offsetof(struct hd_thread, stack),
+    .thread_park = offsetof(struct hd_thread, park),
+    .thread_flags = offsetof(struct hd_thread, flags),
+    .thread_ended = offsetof(struct hd_thread, ended),
+    .thread_wait = offsetof(struct hd_thread, wait),
+    .thread_ext = offsetof(struct hd_thread, ext),
+    .thread_id = offsetof(struct hd_thread, id),
+    .flag_live = HD__THREAD_LIVE,
+    .flag_bound = HD__THREAD_BOUND,
+    .park_waiting = HD__PARK_WAITING,
+    .ext_name = offsetof(struct hd__thread_ext, name),
+    .name_size = HD_NAME_MAX + 1,
+    .stack_owner = offsetof(struct hd__stack, owner),
+    .stack_low = offsetof(struct hd__stack, low),
+    .stack_size = offsetof(struct hd__stack, size),
+    .stack_top = offsetof(struct hd__stack, top),
+    .wait_what = offsetof(struct hd__wait, what),
+    .wait_object = offsetof(struct hd__wait, object),
+    .wait_site = offsetof(struct hd__wait, site),
+    .wait_queued = offsetof(struct hd__wait, queued),
+    .mutex_word = offsetof(struct hd__mutex, state),
+    .mutex_shift = 8,
+    .locks = &hd__watch_list,
+    .lock_next = offsetof(struct hd__watch, next),
+    .lock_object = offsetof(struct hd__watch, lock),
+    .lock_name = offsetof(struct hd__watch, name),
+};
