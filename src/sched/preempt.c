@@ -188,6 +188,7 @@ static void switch_light(struct hd__worker *w, struct hd__carrier *c, hd_thread 
      * settle_light(). Here it would come at once, perhaps, and take twice the stack. */
     c->signal_blocked = handler;
     w = switch_to(w, t, next, HD__POST_LIGHT, t);
+    HD__ASSERT(hd__self_carrier() == c);
     if (handler && !c->signal_blocked) hd__os_interrupt_block();
     if (!handler && masked) hd__os_signal_set_mask(mask);
     if (!handler && !masked && c->signal_blocked) (void)hd__os_interrupt_unblock();

@@ -389,6 +389,8 @@ struct hd__context *hd__sched_prepare_special(struct hd__worker *w, hd_thread *n
                 set_current(w, NULL);
                 return w->loop;
             }
+            /* w may have some on several carriers: this one may not go on here. */
+            to = hd__carrier_of(next) != c ? hd__carrier_of(next) : NULL;
         }
     }
     if (to) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Light threads on a kernel thread for which other light threads wait already: it cannot be held,
- * since nobody else can run those. All threads here are light ones, so that all are on that one. */
+ * since nobody else can run those. All threads are light ones, and so all on that one, but for the
+ * last test's. */
 #include "preempt_test.h"
 
 #include <sys/syscall.h>
@@ -253,4 +254,44 @@ TEST_WITHIN(one_on_an_alternate_stack_goes_on_until_it_returns, 60) {
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     CHECK_OK(run_light(handler_above, NULL));
     CHECK_EQ(count_of(&handlers), 3);
+}
+
+/* ---- light threads of one worker on several kernel threads ---- */
+
+/* Beside light threads that were preempted on one kernel thread, threads of the default kind run on
+ * another, and so do light ones, which are preempted there as well. With no more kernel threads
+ * than that, light ones have to run in place of the others: each where it was preempted. */
+static _Thread_local char kernel_thread;
+
+static HD__NOINLINE char *where(void) {
+    char *at = &kernel_thread;
+    __asm__ volatile("" : "+r"(at));
+    return at;
+}
+
+static void *stay(void *arg) {
+    char *begun = where();
+    for (unsigned long i = test_iterations(3000000); i > 0; i--)
+        CHECK(where() == begun);
+    return arg;
+}
+
+static int stay_where_they_are(void *arg) {
+    enum { THREADS = 12 };
+    hd_thread *t[THREADS];
+    for (unsigned i = 0; i < THREADS; i++)
+        t[i] = spawn_kind(i % 3 == 2 ? HD_PREEMPT_CARRIER : HD_PREEMPT_LIGHT, stay, NULL);
+    for (unsigned i = 0; i < THREADS; i++)
+        join(t[i]);
+    *(uint64_t *)arg += metrics().preempted_light;
+    return 0;
+}
+
+TEST_WITHIN(all_stay_on_their_kernel_threads, 60) {
+    uint64_t preempted = 0;
+    skip_without_light();
+    for (unsigned i = 0; i < 2 * 4; i++)
+        CHECK_OK(hd_run(QUICK(.workers = 1 + i % 2, .carriers_max = 2 + i % 2 + i / 2),
+                        stay_where_they_are, &preempted));
+    CHECK_GT(preempted, 0);
 }
