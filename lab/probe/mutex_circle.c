@@ -84,10 +84,17 @@ static size_t keep_circles(struct probe_mutex_wait *wait, size_t count) {
     return kept;
 }
 
+static int by_tid(const void *a, const void *b) {
+    const struct probe_mutex_wait *x = a, *y = b;
+    return (x->tid > y->tid) - (x->tid < y->tid);
+}
+
+/* In the order of threads, however they were met: what is said is the same each time. */
 size_t probe_mutex_prove(pid_t pid, struct probe_python *python, struct probe_mutex_wait *wait,
                          size_t count) {
     struct seen *first = lab_alloc(count + 1, sizeof(*first));
     size_t still = 0;
+    qsort(wait, count, sizeof(*wait), by_tid);
     for (size_t i = 0; i < count; i++) {
         first[i] = look(pid, python, &wait[i], &wait[i].limited);
         wait[i].owner = first[i].waits ? first[i].owner : 0;
