@@ -33,6 +33,11 @@
  * PATIENCE_SLICES; and a fourth of a slice in any case. Else, on a loaded machine and with short
  * slices, threads would be preempted as soon as they run, and get nowhere.
  *
+ * Where deadlines come faster than their threads can run, the next is over already when an alarm
+ * has been dealt with. So the next alarm lets as much time pass as that took (rest_ns): else one
+ * carrier would wake sleepers all the time, and another one run them, from a queue of hundreds of
+ * thousands, at half the speed that both reach if each wakes its own.
+ *
  * Rejected: taking what a slice was too long by from the next one (deficit round robin):
  * shares were no more equal, what is left being the CPUs' own unevenness; timers of the CPU
  * clock, which the kernel looks at on its own tick only; one timer for a worker, since a timer's
@@ -59,6 +64,7 @@ enum {
     AGAIN_NS = 50 * 1000,  /* after a signal that found the thread where that was impossible */
     TRUST_SLICES = 4,      /* the monitor looks so many slices after the end */
     PATIENCE_SLICES = 8,
+    REST_MAX_NS = 1000 * 1000, /* the kernel may have run another meanwhile */
 };
 
 static uint64_t sooner(uint64_t a, uint64_t b) {
@@ -100,6 +106,7 @@ static uint64_t left_of_slice(struct hd__worker *w, uint64_t now_ns, uint64_t us
 static bool set(struct hd__worker *w, uint64_t when_ns, uint64_t now_ns) {
     struct hd__carrier *c = atomic_load_explicit(&w->carrier, memory_order_relaxed);
     bool ok = POSSIBLE;
+    if (when_ns < c->rest_ns) when_ns = c->rest_ns;
     if (ok && (c->slice_ns > when_ns || c->slice_ns <= now_ns)) {
         c->slice_ns = when_ns; /* before it can come */
         atomic_signal_fence(memory_order_seq_cst);
@@ -133,6 +140,11 @@ void hd__alarm_begin(struct hd__worker *w, const hd_thread *t, uint64_t now_ns, 
 bool hd__alarm_cover(struct hd__worker *w, uint64_t deadline_ns) {
     bool hogs = atomic_load_explicit(&hd__rt.idle, memory_order_relaxed) & HD__IDLE_HOGS;
     return hogs && set(w, deadline_ns, hd__os_now_ns());
+}
+
+void hd__alarm_worked(uint64_t since_ns) {
+    uint64_t now_ns = hd__os_now_ns();
+    hd__self_carrier()->rest_ns = now_ns + sooner(now_ns - since_ns, REST_MAX_NS);
 }
 
 bool hd__alarm_came(uint64_t now_ns) {

@@ -11,6 +11,11 @@
 /* The monitor looks so much later at the deadlines that carriers mind themselves. */
 enum { HD__ALARM_TRUST_NS = 4 * 1000 * 1000 };
 
+/* So much after a deadline; one at the end of all time stays as it is: what is later is past. */
+static inline uint64_t hd__alarm_after(uint64_t deadline_ns, uint64_t by_ns) {
+    return deadline_ns < HD_FOREVER - by_ns ? deadline_ns + by_ns : deadline_ns;
+}
+
 /* w's carrier begins to run it, or another thread on it: t, or what the loop finds (NULL). The
  * deadlines are covered from now on; with `slice`, and if others wait, the slice ends at its length
  * after now_ns. */
@@ -21,6 +26,10 @@ bool hd__alarm_cover(struct hd__worker *w, uint64_t deadline_ns);
 
 /* The alarm of the calling carrier came. False: of one that was set before the present one. */
 bool hd__alarm_came(uint64_t now_ns);
+
+/* Because an alarm came, deadlines were looked at from since_ns until now: the next one lets as
+ * much time pass, so that what was woken gets to run. */
+void hd__alarm_worked(uint64_t since_ns);
 
 /* It came while w's present thread runs. True: that thread's slice is over, and nothing is set any
  * more. in_call: in a call that blocked. */

@@ -71,6 +71,7 @@ struct hd__carrier {
     uint64_t alarm_ns;          /* when it was set for */
     struct hd__os_alarm slice;  /* its own: alarm.h */
     uint64_t slice_ns;          /* when that comes; HD_FOREVER: it is not set */
+    uint64_t rest_ns;           /* it is not to come again before */
     bool caller;                /* hd_run()'s caller: not ours to end */
     bool begins_spare;          /* it puts itself on the list of spares */
     bool signal_was_blocked;    /* the preempting one, before it became a carrier */

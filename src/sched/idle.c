@@ -119,7 +119,7 @@ void hd__idle_cover_timer(uint64_t deadline_ns) {
     if (HD__IDLE_PARKED(word) == 0) {
         struct hd__worker *w = hd__worker_get();
         bool minds = w && hd__alarm_cover(w, deadline_ns);
-        hd__monitor_cover(minds ? deadline_ns + HD__ALARM_TRUST_NS : deadline_ns);
+        hd__monitor_cover(hd__alarm_after(deadline_ns, minds ? HD__ALARM_TRUST_NS : 0));
     } else if (deadline_ns <
              atomic_load_explicit(&hd__rt.keeper_deadline_ns, memory_order_relaxed)) {
         hd__idle_wake_one();

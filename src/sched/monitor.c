@@ -306,11 +306,11 @@ static void look_at_timers(struct look *l) {
     }
     l->first_ns = earliest_ns;
     if (earliest_ns == HD_FOREVER) return;
-    no_later(l, earliest_ns + HD__ALARM_TRUST_NS);
+    no_later(l, hd__alarm_after(earliest_ns, HD__ALARM_TRUST_NS));
     earliest_ns = earliest_unminded(l);
     if (earliest_ns == HD_FOREVER) return;
     /* With an alarm set we are the second to come, if at all. */
-    no_later(l, set_alarm(earliest_ns) ? earliest_ns + ALARM_LATE_NS : earliest_ns);
+    no_later(l, set_alarm(earliest_ns) ? hd__alarm_after(earliest_ns, ALARM_LATE_NS) : earliest_ns);
 }
 
 /* While all workers are busy, nobody else may see for long what has completed. */

@@ -293,6 +293,7 @@ static bool expire(struct hd__worker *w, uint64_t now_ns) {
         above = hd__ranked() ? HD__PRIORITY_HIGHEST : hd__thread_look(t).priority;
     for (unsigned i = 0; i < hd__rt.worker_count; i++)
         urgent += hd__sched_expire(w, &hd__rt.workers[i].timers, now_ns, above);
+    hd__alarm_worked(now_ns);
     return urgent != 0 || (hd__ranked() && atomic_load_explicit(&w->urgent, memory_order_relaxed));
 }
 

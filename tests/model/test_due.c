@@ -42,6 +42,7 @@ void hd__os_errno_set(int e) { (void)e; }
 bool hd__os_interrupt_repeat_call(const struct hd__os_interrupted *by) { return !by; }
 bool hd__alarm_came(uint64_t now_ns) { return now_ns == 0; }
 bool hd__alarm_had_little(struct hd__worker *w, uint64_t now_ns) { return w && now_ns; }
+void hd__alarm_worked(uint64_t since_ns) { (void)since_ns; }
 void hd__alarm_stay(struct hd__worker *w) { (void)w; }
 void hd__alarm_again(struct hd__worker *w, uint64_t now_ns) { (void)w, (void)now_ns; }
 bool hd__alarm_ends_slice(struct hd__worker *w, uint64_t now_ns, bool in_call) {

@@ -158,6 +158,34 @@ RUNTIME_TEST(for_ever_ends_by_interruption, 2) {
     return 0;
 }
 
+/* A deadline next to the end of the clock's range is covered without a look at it ever after. */
+static void *sleep_to_the_end(void *arg) {
+    hd_sem_post(arg);
+    return (void *)(intptr_t)hd_sleep_until(HD_FOREVER - 1);
+}
+
+static uint64_t monitor_wakeups(void) {
+    struct hd_metrics m = HD_METRICS_INIT;
+    CHECK_OK(hd_metrics_get(&m));
+    return m.monitor_wakeups;
+}
+
+RUNTIME_TEST(a_far_deadline_costs_nothing, 1) {
+    hd_sem ready = HD_SEM_INIT(0);
+    hd_thread *t = spawn(sleep_to_the_end, &ready);
+    CHECK_OK(hd_sem_wait(&ready));
+    let_wait();
+    uint64_t before = monitor_wakeups(), until = monotonic_ns() + 50 * MS;
+    while (monotonic_ns() < until) {
+    }
+    for (int i = 0; i < 1000; i++)
+        hd_yield();
+    CHECK_LT(monitor_wakeups() - before, 200);
+    hd_interrupt(t);
+    CHECK_EQ((intptr_t)join(t), -EINTR);
+    return 0;
+}
+
 /* Sleepers that are woken early leave nothing in the heap. */
 static void *sleep_long(void *arg) {
     (void)arg;
