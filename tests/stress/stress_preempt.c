@@ -289,15 +289,11 @@ static void tell(const char *what, uint64_t n) {
     test_note("%llu %s", (unsigned long long)n, what);
 }
 
-static int run_plan(void *arg) {
-    const struct plan *p = arg;
+static void run_crew(const struct plan *p) {
     uint64_t ns = crew_time_ns(p->tests);
     struct crew crew = {.end_ns = hd_now_ns() + ns};
     struct crew_member light[16];
     hd_thread *handles[16];
-    all.spins = pure(1);
-    all.null = fopen("/dev/null", "w");
-    CHECK(all.null != NULL);
     for (unsigned i = 0; i < p->light; i++) {
         light[i] = (struct crew_member){.crew = &crew, .index = 1000 + i};
         light[i].rng = test_rng(1000 + i);
@@ -307,8 +303,21 @@ static int run_plan(void *arg) {
     crew_run(work, NULL, p->threads, p->foreign, ns, true);
     for (unsigned i = 0; i < p->light; i++)
         CHECK_OK(hd_join(handles[i], NULL));
+}
+
+static int run_plan(void *arg) {
+    const struct plan *p = arg;
     struct hd_metrics m = HD_METRICS_INIT;
-    CHECK_OK(hd_metrics_get(&m));
+    all.spins = pure(1);
+    all.null = fopen("/dev/null", "w");
+    CHECK(all.null != NULL);
+    /* Where the machine is busy, the monitor may not run in all that time, or come too late each
+     * time, or find no kernel thread. */
+    do {
+        run_crew(p);
+        CHECK_OK(hd_metrics_get(&m));
+    } while (m.preempted_carrier + m.preempted_light + m.preempted_enable + m.preempt_deferred +
+                 m.preempt_no_carrier == 0);
     tell("pieces of work", all.works);
     tell("sleeps that ended early", all.early);
     tell("preemptions with the carrier", m.preempted_carrier);
@@ -320,9 +329,6 @@ static int run_plan(void *arg) {
     tell("threads blocked in the kernel", m.blocked_in_syscall);
     tell("carriers at most", m.carriers_most);
     CHECK_LE(m.carriers_most, m.carriers_limit);
-    /* Where the machine is busy, all may have come too late, or found no kernel thread. */
-    CHECK_GT(m.preempted_carrier + m.preempted_light + m.preempted_enable + m.preempt_deferred +
-             m.preempt_no_carrier, 0);
     CHECK_EQ(all.a, all.b);
     CHECK_EQ(all.c, all.d);
     fclose(all.null);
