@@ -40,7 +40,14 @@ AGAIN = [
     ('fails again', '1..1\nnot ok 1 - b\n', 1, True, '', 1, 1),
     ('is not there', '1..0\n', 0, True, '', 1, 1),
     ('hid that another is missing', '1..1\nok 1 - b\n', 0, True, '1..3\n', 1, 2),
-    ('is of the library', '1..1\nok 1 - b\n', 0, False, '', 1, 1),
+    ('is of the library, and passes', '1..1\nok 1 - b\n', 0, False, '', 2, 0),
+    ('is of the library, and fails again', '1..1\nnot ok 1 - b\n', 1, False, '', 1, 1),
+    ('is of the library, and is not there', '1..0\n', 0, False, '', 1, 1),
+    ('crashed', '1..1\nok 1 - b\n', 0, False, '1..2\n# b: killed by signal 11 (x)\n', 1, 1),
+    ('was found fault with', '1..1\nok 1 - b\n', 0, False, '1..2\n# b: exit status 66\n', 1, 1),
+    ('hung', '1..1\nok 1 - b\n', 0, False, '1..2\n# b: no end after 60 s\n', 1, 1),
+    ('printed of another that crashed', '1..1\nok 1 - b\n', 0, False,
+     '1..2\n# a: exit status 66\n', 2, 0),
 ]
 
 
